@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* An IPv6 address, or an IPv4 address in its mapped form ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2); network order. */
+/* An IPv6 address, or an IPv4 address in its mapped form ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2); network
+ * order. */
 struct addr {
     uint8_t bytes[16];
 };

@@ -1,6 +1,7 @@
 /*
- * Byte cursors over packet memory: every access is checked, and an access past the end sets a sticky error, so that a
- * parser reads on and asks once at the end. Integers are big-endian on the wire and in host order here.
+ * Byte cursors over packet memory: every access is checked, and an access past the end sets a sticky error,
+ * so that a parser reads on and asks once at the end. Integers are big-endian on the wire and in host order
+ * here.
  */
 #pragma once
 
@@ -49,6 +50,7 @@ void writer_u16(struct writer *w, uint16_t v);
 void writer_u32(struct writer *w, uint32_t v);
 void writer_bytes(struct writer *w, const void *data, size_t len);
 
-/* Overwrites two or four bytes at `offset` of what has been written already: lengths known only at the end. */
+/* Overwrites two or four bytes at `offset` of what has been written already: lengths known only at the end.
+ */
 void writer_patch_u16(struct writer *w, size_t offset, uint16_t v);
 void writer_patch_u32(struct writer *w, size_t offset, uint32_t v);

@@ -32,7 +32,8 @@ static void put_json_string(FILE *out, const char *s)
     }
 }
 
-/* A message may quote text from outside: a control character must not forge a line or move a terminal's cursor. */
+/* A message may quote text from outside: a control character must not forge a line or move a terminal's
+ * cursor. */
 static void put_plain(FILE *out, const char *s)
 {
     for (; *s; s++)

@@ -1,0 +1,13 @@
+/* Reads the tree of a file into struct config by the tables of the schema. */
+#pragma once
+
+#include "config/config.h"
+#include "config/node.h"
+
+/*
+ * Fills a zeroed configuration. Each value that is wrong by itself is reported and left zero (which no valid name,
+ * address, number or duration is), so that the values after it are still read; what the values say about each other is
+ * the rules' business. List items keep their places: item i of a list is element i of its array. 0, or -ENOMEM with the
+ * configuration filled in part; either way the caller destroys it.
+ */
+int loader_fill(struct node *root, struct report *report, struct config *config);

@@ -1,0 +1,120 @@
+"""The whole laboratory as one object: a network, a pool of servers, ikelb, and clients.
+
+    from vpnlab.bench import Bench
+    from vpnlab.balancer import service
+
+    with Bench("mytest", clients=50, servers=3) as bench:
+        bench.start_servers()
+        bench.start_balancer({"services": [service(bench.topology, "transparent")]})
+        bench.start_clients()
+        outcomes = bench.clients.connect_all(range(1, 51))
+        assert all(outcome.connected for outcome in outcomes)
+        assert len(bench.ping_tunnels()) == 50
+        assert sum(len(server.clients()) for server in bench.servers.values()) == 50
+
+Each start_... may be called again after its stop_..., on the same network, with other options.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from . import charon, pki, traffic
+from .balancer import REPOSITORY, Balancer
+from .clients import ClientOptions, Clients
+from .servers import Server, ServerOptions
+from .topology import TUNNEL_TARGET, Topology
+from .workspace import Workspace
+
+PKI_CACHE = REPOSITORY / "build/lab/pki"
+
+
+class Bench:
+    """A context manager; leaving it ends every process and removes every namespace, also after a signal.
+
+    The logs of everything go to log_dir; without one they go the way of all the rest.
+    """
+
+    def __init__(self, tag: str, *, clients: int, servers: int, log_dir: Path | None = None) -> None:
+        self.workspace = Workspace(tag, log_dir)
+        self.log_dir = self.workspace.log_dir
+        self.servers: dict[int, Server] = {}
+        self._counts = {"clients": clients, "servers": servers}
+        self._topology: Topology | None = None
+        self._balancer: Balancer | None = None
+        self._clients: Clients | None = None
+
+    def __enter__(self) -> "Bench":
+        self.workspace.__enter__()
+        try:
+            self._topology = Topology(self.workspace, **self._counts)
+        except BaseException as error:
+            self.workspace.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.workspace.__exit__(kind, error, trace)
+
+    @property
+    def topology(self) -> Topology:
+        assert self._topology is not None, "the bench is not entered"
+        return self._topology
+
+    @property
+    def balancer(self) -> Balancer:
+        assert self._balancer is not None, "start_balancer comes first"
+        return self._balancer
+
+    @property
+    def clients(self) -> Clients:
+        assert self._clients is not None, "start_clients comes first"
+        return self._clients
+
+    def start_servers(
+        self, options: ServerOptions = ServerOptions(), numbers: Iterable[int] | None = None, log_dir: Path | None = None
+    ) -> None:
+        """Starts the servers with these numbers (default: all) and waits until they answer."""
+        identity = pki.identity(PKI_CACHE, "server") if options.auth == "chain" else None
+        logs = log_dir or self.log_dir
+        started = [
+            Server(self.workspace, self.topology, number, options, logs / f"s{number}.log")
+            for number in (self.topology.servers if numbers is None else numbers)
+        ]
+        for server in started:
+            server.load(identity)
+            self.servers[server.number] = server
+
+    def stop_servers(self) -> None:
+        charon.stop(list(self.servers.values()))
+        self.servers = {}
+
+    def start_balancer(self, configuration: Mapping[str, Any], *, ready: bool = True, log_dir: Path | None = None) -> Balancer:
+        """Starts ikelb and, with `ready`, waits until all its backends are up."""
+        log = (log_dir or self.log_dir) / "ikelb.log"
+        self._balancer = Balancer(self.workspace, self.topology, configuration, log)
+        if ready:
+            self._balancer.wait_ready()
+        return self._balancer
+
+    def start_clients(
+        self, options: ClientOptions = ClientOptions(), numbers: Iterable[int] | None = None, log_dir: Path | None = None
+    ) -> Clients:
+        """Starts the clients' charon and loads the connections of these clients (default: all)."""
+        identity = pki.identity(PKI_CACHE, "client") if options.auth == "chain" else None
+        log = (log_dir or self.log_dir) / "clients.log"
+        self._clients = Clients(self.workspace, self.topology, options, log)
+        self._clients.load(range(1, self.topology.client_count + 1) if numbers is None else numbers, identity)
+        return self._clients
+
+    def stop_clients(self) -> None:
+        self.clients.stop()
+        self._clients = None
+
+    def ping_tunnels(self, clients: Iterable[int] | None = None, **how: Any) -> set[int]:
+        """Pings through the tunnels of these clients (default: all that are up); returns those that got an answer."""
+        tunnels = self.clients.tunnels()
+        wanted = {client: tunnels[client] for client in tunnels if clients is None or client in set(clients)}
+        answered = traffic.ping(self.topology.clients, wanted.values(), TUNNEL_TARGET, **how)
+        return {client for client, address in wanted.items() if address in answered}

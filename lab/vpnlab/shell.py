@@ -1,0 +1,24 @@
+"""Running other programs, and the one error type of the lab."""
+
+import subprocess
+from collections.abc import Sequence
+
+
+class LabError(Exception):
+    """Something the lab needs did not work; the message is meant for the person who runs it."""
+
+
+def run(argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = 60.0) -> str:
+    """Runs a program to its end and returns what it printed; LabError with its own words if it fails."""
+    try:
+        done = subprocess.run(
+            list(argv), input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{argv[0]} is not installed (.ci/install installs what is missing)") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(argv)}: no end within {timeout_s:.0f} s") from error
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise LabError(f"{' '.join(argv)}: {words}")
+    return done.stdout

@@ -1,0 +1,32 @@
+/* What an administrator must know at once of a service, derived from the state of the pool; in plain words.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lb/pool.h"
+
+/* X(name, text) */
+#define ALARM_LIST(X)                                                                                        \
+    X(NO_BACKEND, "no backend is up: new clients are dropped")                                               \
+    X(NO_SNAT_PORT, "all source ports of full NAT towards a backend are in use: new clients are refused; "   \
+                    "add addresses to `snat`, or use mode transparent")                                      \
+    X(NO_ROOM, "the tables of clients are full: new clients get no persistence, or are refused in full-nat " \
+               "mode; raise dataplane.max_clients")
+
+enum alarm {
+#define ALARM_ENUM(name, text) ALARM_##name,
+    ALARM_LIST(ALARM_ENUM)
+#undef ALARM_ENUM
+        ALARM_COUNT
+};
+
+/* An alarm about refused clients stays on this long after the last one. */
+#define ALARM_HOLD_MS 60000
+
+/* The alarms that are on, as bits 1 << enum alarm. */
+uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms);
+
+/* Static. */
+const char *alarm_text(enum alarm alarm);

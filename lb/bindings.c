@@ -1,0 +1,245 @@
+#include "lb/bindings.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+
+static int register_snats(struct bindings *b)
+{
+    for (size_t i = 0; i < b->pool->service_count; i++) {
+        struct service *service = &b->pool->services[i];
+        for (size_t k = 0; k < service->snat_count; k++) {
+            service->sources[k] = snat_add(b->snat, &service->snats[k]);
+            if (service->sources[k] == SNAT_NONE)
+                return ERR_FULL;
+        }
+    }
+    return 0;
+}
+
+int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, uint64_t seed)
+{
+    const uint32_t flow_capacity = max_clients * BINDINGS_FLOWS_PER_CLIENT;
+
+    *b = (struct bindings){
+        .pool = pool,
+        .pins = pins_create(max_clients, max_clients / BINDINGS_UNCONFIRMED_PART, seed),
+        .flows = flows_create(flow_capacity, flow_capacity / BINDINGS_UNCONFIRMED_PART, seed),
+        .snat = snat_create((uint32_t)pool->server_count, (uint32_t)(seed >> 32)),
+    };
+    const int err = b->pins && b->flows && b->snat ? register_snats(b) : -ENOMEM;
+    if (err)
+        bindings_deinit(b);
+    return err;
+}
+
+void bindings_deinit(struct bindings *b)
+{
+    pins_destroy(b->pins);
+    flows_destroy(b->flows);
+    snat_destroy(b->snat);
+    *b = (struct bindings){0};
+}
+
+int bindings_add_pin(struct bindings *b, const struct addr *client, uint16_t backend, bool confirmed,
+                     uint64_t now_ms, uint32_t *pin)
+{
+    struct backend *to = &b->pool->backends[backend];
+    const int err = pins_insert(b->pins, to->service, client, backend, confirmed, now_ms, pin);
+
+    if (err)
+        return err;
+    to->clients++;
+    to->new_clients_total++;
+    return 0;
+}
+
+void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend)
+{
+    struct pin *p = pins_get(b->pins, pin);
+
+    if (p->backend == backend)
+        return;
+    b->pool->backends[p->backend].clients--;
+    p->backend = backend;
+    b->pool->backends[backend].clients++;
+    b->pool->backends[backend].new_clients_total++;
+}
+
+static void remove_pin(struct bindings *b, uint32_t pin)
+{
+    b->pool->backends[pins_get(b->pins, pin)->backend].clients--;
+    pins_remove(b->pins, pin);
+}
+
+static bool is_due(uint32_t now_ms, uint32_t seen_ms, uint32_t timeout_ms)
+{
+    return now_ms - seen_ms >= timeout_ms;
+}
+
+static bool pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+{
+    const struct config_persistence *limits = &b->pool->services[pin->service].persistence;
+    const uint32_t timeout_ms =
+        pin->flags & PIN_CONFIRMED ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
+
+    return pin->flow_count == 0 && is_due((uint32_t)now_ms, pin->seen_ms, timeout_ms);
+}
+
+static bool flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+{
+    const struct service *service = &b->pool->services[flow->listener / IKE_PORT_COUNT];
+    const uint32_t timeout_ms = flow->flags & FLOW_CONFIRMED ? service->persistence.idle_timeout_ms
+                                                             : service->persistence.half_open_timeout_ms;
+
+    return is_due((uint32_t)now_ms, flow->seen_ms, timeout_ms);
+}
+
+/* The source towards the backend, with a port of its own in full-NAT mode. */
+static int choose_source(struct bindings *b, const struct binding_request *request, struct flow *flow,
+                         enum drop_reason *reason)
+{
+    const struct service *service = &b->pool->services[request->service];
+    const struct backend *backend = &b->pool->backends[request->backend];
+    const uint16_t *sources = service->snat_count ? service->sources : &backend->source;
+    const size_t count = service->snat_count ? service->snat_count : 1;
+    const size_t first = addr_hash(&request->client.addr, 0) % count;
+
+    if (service->mode == CONFIG_MODE_TRANSPARENT) {
+        flow->source = FLOW_SOURCE_CLIENT;
+        flow->source_port = request->client.port;
+        return 0;
+    }
+    *reason = DROP_NO_SNAT_ADDRESS;
+    for (size_t i = 0; i < count; i++) {
+        flow->source = sources[(first + i) % count];
+        if (flow->source == SNAT_NONE ||
+            addr_family(snat_addr(b->snat, flow->source)) != addr_family(&backend->addr))
+            continue;
+        if (snat_take(b->snat, flow->source, backend->server, (uint16_t)request->port, &flow->source_port) ==
+            0)
+            return 0;
+        *reason = DROP_NO_SNAT_PORT;
+    }
+    return ERR_FULL;
+}
+
+int bindings_add_flow(struct bindings *b, const struct binding_request *request, uint64_t now_ms,
+                      uint32_t *index, enum drop_reason *reason)
+{
+    struct flow flow = {
+        .client = request->client.addr,
+        .client_port = request->client.port,
+        .listener = (uint16_t)(request->service * IKE_PORT_COUNT + request->port),
+        .backend = request->backend,
+        .server = b->pool->backends[request->backend].server,
+        .flags = request->confirmed ? FLOW_CONFIRMED : 0,
+        .pin = request->pin,
+    };
+
+    if (!flows_has_room(b->flows, request->confirmed)) {
+        *reason = DROP_TABLE_FULL;
+        return ERR_FULL;
+    }
+    const int err = choose_source(b, request, &flow, reason);
+    if (err)
+        return err;
+
+    const struct flow_out_key key = flow_out_key(&flow);
+    const uint32_t rival = flows_find_out(b->flows, &key);
+    if (rival != FLOW_NONE)
+        bindings_remove_flow(b, rival);
+    (void)flows_insert(b->flows, &flow, now_ms, index); /* there is room: it was asked for above */
+
+    struct pin *pin = pins_get(b->pins, request->pin);
+    pin->flow_count++;
+    pin->ports[request->port] = request->client.port;
+    if (pin->flags & PIN_CONFIRMED)
+        pin->seen_ms = (uint32_t)now_ms;
+    return 0;
+}
+
+void bindings_remove_flow(struct bindings *b, uint32_t index)
+{
+    const struct flow flow = *flows_get(b->flows, index);
+    struct pin *pin = pins_get(b->pins, flow.pin);
+
+    if (flow.flags & FLOW_INIT_SENT && !(flow.flags & FLOW_ANSWERED))
+        b->pool->backends[flow.backend].init_unanswered_total++;
+    if (flow.source != FLOW_SOURCE_CLIENT)
+        snat_release(b->snat, flow.source, flow.server, flow.listener % IKE_PORT_COUNT, flow.source_port);
+    flows_remove(b->flows, index);
+
+    pin->flow_count--;
+    if (flow.flags & FLOW_CONFIRMED && (int32_t)(flow.seen_ms - pin->seen_ms) > 0)
+        pin->seen_ms = flow.seen_ms;
+}
+
+/* Removes a flow for good, and with it the pin that nothing holds any more. */
+static void expire_flow(struct bindings *b, uint32_t index, uint64_t now_ms)
+{
+    const uint32_t pin = flows_get(b->flows, index)->pin;
+
+    bindings_remove_flow(b, index);
+    if (pin_is_due(b, pins_get(b->pins, pin), now_ms))
+        remove_pin(b, pin);
+}
+
+void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
+{
+    flows_confirm(b->flows, index, now_ms);
+    pins_confirm(b->pins, flows_get(b->flows, index)->pin);
+}
+
+bool bindings_recycle(struct bindings *b)
+{
+    const uint32_t flow = flows_oldest_unconfirmed(b->flows);
+    const uint32_t pin = pins_oldest_unconfirmed(b->pins);
+
+    if (flow != FLOW_NONE) {
+        const uint32_t owner = flows_get(b->flows, flow)->pin;
+        bindings_remove_flow(b, flow);
+        const struct pin *p = pins_get(b->pins, owner);
+        if (p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
+            remove_pin(b, owner);
+        return true;
+    }
+    if (pin != PIN_NONE) {
+        remove_pin(b,
+                   pin); /* it has no flow: those of an unconfirmed pin are unconfirmed, and there is none */
+        return true;
+    }
+    return false;
+}
+
+static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t steps)
+{
+    for (; steps; steps--) {
+        const uint32_t flow = flows_oldest_unconfirmed(b->flows);
+        if (flow == FLOW_NONE || !flow_is_due(b, flows_get(b->flows, flow), now_ms))
+            return;
+        expire_flow(b, flow, now_ms);
+    }
+}
+
+void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t slots)
+{
+    uint32_t budget = slots;
+    uint32_t index;
+
+    sweep_unconfirmed(b, now_ms, slots);
+
+    while ((index = flows_next(b->flows, &b->flow_hand, &budget)) != FLOW_NONE)
+        if (flow_is_due(b, flows_get(b->flows, index), now_ms))
+            expire_flow(b, index, now_ms);
+    if (budget)
+        b->flow_hand = 0;
+
+    budget = slots;
+    while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE)
+        if (pin_is_due(b, pins_get(b->pins, index), now_ms))
+            remove_pin(b, index);
+    if (budget)
+        b->pin_hand = 0;
+}

@@ -1,0 +1,358 @@
+#include "lb/dataplane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "lb/steer.h"
+#include "lb/watch.h"
+
+int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed)
+{
+    *dp = (struct dataplane){0};
+    dp->transparent_backend =
+        calloc(pool->server_count ? pool->server_count : 1, sizeof *dp->transparent_backend);
+    if (!dp->transparent_backend)
+        return -ENOMEM;
+    for (size_t i = 0; i < pool->server_count; i++)
+        dp->transparent_backend[i] = POOL_NONE;
+    for (size_t i = pool->backend_count; i-- > 0;) {
+        const struct backend *backend = &pool->backends[i];
+        if (pool->services[backend->service].mode == CONFIG_MODE_TRANSPARENT)
+            dp->transparent_backend[backend->server] = (uint16_t)i;
+    }
+    const int err = bindings_init(&dp->bindings, pool, max_clients, seed);
+    if (err)
+        dataplane_deinit(dp);
+    return err;
+}
+
+void dataplane_deinit(struct dataplane *dp)
+{
+    bindings_deinit(&dp->bindings);
+    free(dp->transparent_backend);
+    dp->transparent_backend = NULL;
+}
+
+static void drop(struct dataplane *dp, enum drop_reason reason, struct verdict *verdict)
+{
+    *verdict = (struct verdict){.action = VERDICT_DROP, .reason = reason};
+    dp->drops[reason]++;
+}
+
+void dataplane_count_unsent(struct dataplane *dp, enum drop_reason reason)
+{
+    dp->drops[reason]++;
+}
+
+static void count(struct dataplane *dp, uint16_t backend, enum traffic_direction direction,
+                  const struct packet *packet)
+{
+    struct traffic *traffic = &dp->bindings.pool->backends[backend].traffic[direction];
+
+    traffic->packets++;
+    traffic->bytes += packet->len;
+}
+
+static bool may_omit_checksum(const struct ike_datagram *datagram, const struct addr *towards)
+{
+    return datagram->class == IKE_CLASS_ESP && addr_is_v4(towards);
+}
+
+/* Sends it to a backend from `src`. */
+static void to_backend(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
+                       uint16_t backend, const struct endpoint *src, struct verdict *verdict)
+{
+    const struct addr *addr = &dp->bindings.pool->backends[backend].addr;
+
+    *verdict = (struct verdict){
+        .action = VERDICT_TO_BACKEND,
+        .src = *src,
+        .dst = {.addr = *addr, .port = ike_port_number(packet->port)},
+        .backend = backend,
+        .may_omit_checksum = may_omit_checksum(datagram, addr),
+    };
+    count(dp, backend, TRAFFIC_IN, packet);
+}
+
+/* Sends it to a client, as from the VIP of the backend's service. */
+static void to_client(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
+                      uint16_t backend, const struct endpoint *client, struct verdict *verdict)
+{
+    const uint16_t service = dp->bindings.pool->backends[backend].service;
+    const struct addr *vip = pool_vip(&dp->bindings.pool->services[service], addr_family(&client->addr));
+
+    *verdict = (struct verdict){
+        .action = VERDICT_TO_CLIENT,
+        .src = {.addr = *vip, .port = packet->src.port},
+        .dst = *client,
+        .service = service,
+        .port = packet->port,
+        .backend = backend,
+        .may_omit_checksum = may_omit_checksum(datagram, vip),
+    };
+    count(dp, backend, TRAFFIC_OUT, packet);
+}
+
+/* An established flow is touched in one place only, its own cache line. */
+static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
+                            const struct ike_datagram *datagram, uint32_t index, uint64_t now_ms,
+                            struct verdict *verdict)
+{
+    struct bindings *b = &dp->bindings;
+    struct flow *flow = flows_get(b->flows, index);
+    struct endpoint src = packet->src;
+
+    if (flow->flags & FLOW_CONFIRMED)
+        flow->seen_ms = (uint32_t)now_ms;
+    watch_client(b, index, datagram);
+    if (flow->source != FLOW_SOURCE_CLIENT)
+        src = (struct endpoint){.addr = *snat_addr(b->snat, flow->source), .port = flow->source_port};
+    to_backend(dp, packet, datagram, flow->backend, &src, verdict);
+}
+
+/*
+ * May the packet not use its flow? The backend is lost, and either a new handshake begins, or one has begun
+ * already and moved the pin: then IKE follows the pin. ESP stays: a tunnel may outlive what the probes think
+ * of its server.
+ */
+static bool must_leave(const struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram)
+{
+    return datagram->class == IKE_CLASS_IKE && pool_is_lost(&b->pool->backends[flow->backend]) &&
+           (header_is_init_request(&datagram->header) ||
+            pins_get(b->pins, flow->pin)->backend != flow->backend);
+}
+
+static bool has_room(const struct bindings *b)
+{
+    return pins_has_room(b->pins) && flows_has_room(b->flows, false);
+}
+
+/*
+ * Full NAT cannot forward without a flow. So that a flood of handshakes that lead nowhere does not shut out
+ * the clients that come after it, the oldest unconfirmed ones give way: a real client needs its place for one
+ * round trip only.
+ */
+static void make_room(struct bindings *b)
+{
+    int tries = 2 * BINDINGS_FLOWS_PER_CLIENT;
+
+    while (!has_room(b) && tries-- > 0 && bindings_recycle(b))
+        ;
+}
+
+static int add_flow(struct bindings *b, const struct packet *packet, const struct steer_choice *choice,
+                    uint64_t now_ms, uint32_t *flow, enum drop_reason *reason)
+{
+    const struct binding_request request = {
+        .client = packet->src,
+        .service = packet->service,
+        .port = packet->port,
+        .backend = choice->backend,
+        .pin = choice->pin,
+    };
+
+    return bindings_add_flow(b, &request, now_ms, flow, reason);
+}
+
+/* For the alarms (lb/alarms.h). */
+static void note_refusal(struct service *service, enum drop_reason reason, uint64_t now_ms)
+{
+    if (reason == DROP_NO_SNAT_PORT)
+        service->no_port_ms = now_ms;
+    else if (reason == DROP_TABLE_FULL)
+        service->no_room_ms = now_ms;
+}
+
+/* `old_flow` does not suit any more (must_leave()), or there is none: the packet is steered, and gets a new
+ * flow. */
+static void forward_new(struct dataplane *dp, const struct packet *packet,
+                        const struct ike_datagram *datagram, uint32_t old_flow, uint64_t now_ms,
+                        struct verdict *verdict)
+{
+    struct bindings *b = &dp->bindings;
+    const bool transparent = b->pool->services[packet->service].mode == CONFIG_MODE_TRANSPARENT;
+    const struct steer_request request = {
+        .service = packet->service,
+        .client = packet->src.addr,
+        .is_init = datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header),
+        .may_pin = datagram->class != IKE_CLASS_KEEPALIVE,
+    };
+    enum drop_reason reason = request.may_pin ? DROP_TABLE_FULL : DROP_NO_FLOW;
+    uint32_t flow;
+
+    if (!transparent && request.may_pin && old_flow == FLOW_NONE)
+        make_room(b);
+    const struct steer_choice choice = steer(b, &request, now_ms);
+    if (choice.backend == POOL_NONE) {
+        drop(dp, DROP_NO_BACKEND, verdict);
+        return;
+    }
+    if (old_flow != FLOW_NONE)
+        bindings_remove_flow(b, old_flow);
+    if (choice.pin != PIN_NONE && request.may_pin &&
+        add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0)
+        forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
+    return;
+}
+if (request.may_pin)
+    note_refusal(&b->pool->services[packet->service], reason, now_ms);
+if (transparent)
+    to_backend(dp, packet, datagram, choice.backend, &packet->src, verdict);
+else
+    drop(dp, reason, verdict);
+}
+
+/* A source that no answer could reach, or that would make the answer come back here for ever. */
+static bool is_bad_source(const struct bindings *b, const struct packet *packet)
+{
+    const struct addr *client = &packet->src.addr;
+    const struct addr *vip = pool_vip(&b->pool->services[packet->service], addr_family(client));
+
+    return packet->src.port == 0 || addr_is_unspecified(client) || addr_is_multicast(client) || !vip ||
+           addr_equal(client, vip);
+}
+
+static void handle_client(struct dataplane *dp, const struct packet *packet,
+                          const struct ike_datagram *datagram, uint64_t now_ms, struct verdict *verdict)
+{
+    const struct flow_in_key key = {
+        .client = packet->src.addr,
+        .client_port = packet->src.port,
+        .listener = (uint16_t)(packet->service * IKE_PORT_COUNT + packet->port),
+    };
+
+    if (is_bad_source(&dp->bindings, packet)) {
+        drop(dp, DROP_BAD_SOURCE, verdict);
+        return;
+    }
+    const uint32_t flow = flows_find_in(dp->bindings.flows, &key);
+    if (flow != FLOW_NONE && !must_leave(&dp->bindings, flows_get(dp->bindings.flows, flow), datagram))
+        forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
+    else
+        forward_new(dp, packet, datagram, flow, now_ms, verdict);
+}
+
+/*
+ * A transparent backend proves a client that we do not remember: we have just been started, or the tables
+ * were full when the handshake began. What was only guessed for the client gives way; what is confirmed
+ * stays.
+ */
+static void learn_from_backend(struct dataplane *dp, const struct packet *packet,
+                               const struct ike_datagram *datagram, uint16_t backend, uint64_t now_ms)
+{
+    struct bindings *b = &dp->bindings;
+    const uint16_t service = b->pool->backends[backend].service;
+    const struct flow_in_key key = {
+        .client = packet->dst.addr,
+        .client_port = packet->dst.port,
+        .listener = (uint16_t)(service * IKE_PORT_COUNT + packet->port),
+    };
+    const uint32_t guess = flows_find_in(b->flows, &key);
+    uint32_t pin = pins_find(b->pins, service, &packet->dst.addr);
+    enum drop_reason reason;
+    uint32_t flow;
+
+    if ((guess != FLOW_NONE && flows_get(b->flows, guess)->flags & FLOW_CONFIRMED) ||
+        (pin != PIN_NONE && pins_get(b->pins, pin)->flags & PIN_CONFIRMED &&
+         pins_get(b->pins, pin)->backend != backend))
+        return;
+    if (pin == PIN_NONE && bindings_add_pin(b, &packet->dst.addr, backend, true, now_ms, &pin) != 0)
+        return;
+    if (guess != FLOW_NONE)
+        bindings_remove_flow(b, guess);
+    bindings_move_pin(b, pin, backend);
+    pins_confirm(b->pins, pin);
+    const struct binding_request request = {
+        .client = packet->dst,
+        .service = service,
+        .port = packet->port,
+        .backend = backend,
+        .pin = pin,
+        .confirmed = true,
+    };
+    if (bindings_add_flow(b, &request, now_ms, &flow, &reason) == 0)
+        (void)watch_backend(b, flow, datagram);
+}
+
+/* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes
+ * the VIP. */
+static void reply_without_flow(struct dataplane *dp, const struct packet *packet,
+                               const struct ike_datagram *datagram, uint16_t server, uint64_t now_ms,
+                               struct verdict *verdict)
+{
+    const uint16_t backend = dp->transparent_backend[server];
+
+    if (backend == POOL_NONE || snat_find(dp->bindings.snat, &packet->dst.addr) != SNAT_NONE) {
+        drop(dp, DROP_NO_FLOW, verdict);
+        return;
+    }
+    if (watch_is_proof(datagram))
+        learn_from_backend(dp, packet, datagram, backend, now_ms);
+    to_client(dp, packet, datagram, backend, &packet->dst, verdict);
+}
+
+static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
+                             const struct ike_datagram *datagram, uint32_t index, uint64_t now_ms,
+                             struct verdict *verdict)
+{
+    struct bindings *b = &dp->bindings;
+    struct flow *flow = flows_get(b->flows, index);
+    const bool proved = watch_backend(b, index, datagram);
+
+    if (flow->flags & FLOW_CONFIRMED)
+        flow->seen_ms = (uint32_t)now_ms;
+    else if (proved)
+        bindings_confirm(b, index, now_ms);
+    const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
+    to_client(dp, packet, datagram, flow->backend, &client, verdict);
+}
+
+static void handle_backend(struct dataplane *dp, const struct packet *packet,
+                           const struct ike_datagram *datagram, uint16_t server, uint64_t now_ms,
+                           struct verdict *verdict)
+{
+    const uint16_t source = snat_find(dp->bindings.snat, &packet->dst.addr);
+    struct flow_out_key key = {
+        .client = packet->dst.addr,
+        .source = source == SNAT_NONE ? FLOW_SOURCE_CLIENT : source,
+        .source_port = packet->dst.port,
+        .server = server,
+        .port = (uint16_t)packet->port,
+    };
+    const uint32_t flow = flows_find_out(dp->bindings.flows, &key);
+
+    if (flow != FLOW_NONE)
+        forward_flow_out(dp, packet, datagram, flow, now_ms, verdict);
+    else
+        reply_without_flow(dp, packet, datagram, server, now_ms, verdict);
+}
+
+void dataplane_handle(struct dataplane *dp, const struct packet *packet, uint64_t now_ms,
+                      struct verdict *verdict)
+{
+    struct ike_datagram datagram;
+    uint16_t server = POOL_NONE;
+
+    if (packet->side == PACKET_FROM_BACKEND) {
+        server = pool_find_server(dp->bindings.pool, &packet->src.addr);
+        if (server == POOL_NONE || packet->src.port != ike_port_number(packet->port)) {
+            drop(dp, DROP_UNKNOWN_SENDER, verdict);
+            return;
+        }
+    }
+    if (classify_datagram(packet->data, packet->len, packet->port == IKE_PORT_4500, &datagram) ==
+        IKE_CLASS_GARBAGE)
+        drop(dp, (enum drop_reason)datagram.garbage, verdict);
+    else if (packet->ttl <= 1)
+        drop(dp, DROP_TTL_EXPIRED, verdict);
+    else if (packet->side == PACKET_FROM_CLIENT)
+        handle_client(dp, packet, &datagram, now_ms, verdict);
+    else
+        handle_backend(dp, packet, &datagram, server, now_ms, verdict);
+}
+
+void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t slots)
+{
+    bindings_sweep(&dp->bindings, now_ms, slots);
+}

@@ -1,0 +1,102 @@
+/*
+ * The flow table: one entry a NAT binding, (client ip:port, VIP:port) <-> (source ip:port used,
+ * backend:port), found from either side in one look-up. An entry is one cache line and holds all that
+ * rewriting needs.
+ *
+ * Like pins, a flow is unconfirmed until its backend has proved the client; unconfirmed flows have a bounded
+ * share and live for seconds. No clock and no I/O: time is an argument.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+#define FLOW_NONE          UINT32_MAX
+#define FLOW_SOURCE_CLIENT UINT16_MAX /* transparent: the source towards the backend is the client itself */
+
+enum flow_flag {
+    FLOW_CONFIRMED = 1 << 0,
+    FLOW_INIT_SENT = 1 << 1, /* an IKE_SA_INIT request came in ... */
+    FLOW_ANSWERED = 1 << 2,  /* ... and the backend has sent something */
+    FLOW_ESP_IN = 1 << 3,
+    FLOW_ESP_OUT = 1 << 4,
+    FLOW_CLIENT_FRAGMENTATION = 1 << 5, /* the handshake's request announced IKEV2_FRAGMENTATION_SUPPORTED */
+};
+#define FLOW_ESP_BOTH (FLOW_ESP_IN | FLOW_ESP_OUT)
+
+/* What the client's side sees; `listener` stands for service and port (lb/pool.h). */
+struct flow_in_key {
+    struct addr client;
+    uint16_t client_port;
+    uint16_t listener;
+};
+
+/* What the backend's side sees: replies go from server:port to source:source_port. */
+struct flow_out_key {
+    struct addr client; /* only if source is FLOW_SOURCE_CLIENT */
+    uint16_t source;    /* index of a SNAT address (lb/snat.h), or FLOW_SOURCE_CLIENT */
+    uint16_t source_port;
+    uint16_t server;
+    uint16_t port; /* enum ike_port */
+};
+
+struct flow {
+    struct addr client;
+    uint16_t client_port;
+    uint16_t listener;
+    uint16_t backend;
+    uint16_t server;
+    uint16_t source;
+    uint16_t source_port;
+    uint8_t flags; /* enum flow_flag */
+    uint8_t in_use;
+    uint32_t pin;
+    uint32_t seen_ms; /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
+    uint32_t in_next;
+    uint32_t out_next;
+    uint32_t age_prev; /* unconfirmed flows, oldest first; free flows use age_next alone */
+    uint32_t age_next;
+} __attribute__((aligned(64)));
+
+struct flows;
+
+/* As pins_create(). */
+struct flows *flows_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t seed);
+void flows_destroy(struct flows *flows);
+
+/* Index of the flow, or FLOW_NONE. */
+uint32_t flows_find_in(const struct flows *flows, const struct flow_in_key *key);
+uint32_t flows_find_out(const struct flows *flows, const struct flow_out_key *key);
+
+/*
+ * A new flow from client, client_port, listener, backend, server, source, source_port, pin and FLOW_CONFIRMED
+ * of *flow. Neither key may be in the table. 0 and its index, or ERR_FULL when flows_has_room() says so.
+ */
+int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, uint32_t *index);
+
+/* Is there room for one more? An unconfirmed one also needs room in the unconfirmed share. */
+bool flows_has_room(const struct flows *flows, bool confirmed);
+
+/* The flow of that index, which must be in use. Its keys may not be changed. Valid until the next insert or
+ * remove. */
+struct flow *flows_get(struct flows *flows, uint32_t index);
+
+/* The key by which the backend's side finds this flow. */
+struct flow_out_key flow_out_key(const struct flow *flow);
+
+void flows_confirm(struct flows *flows, uint32_t index, uint64_t now_ms);
+void flows_remove(struct flows *flows, uint32_t index);
+
+/* The oldest unconfirmed flow, or FLOW_NONE. */
+uint32_t flows_oldest_unconfirmed(const struct flows *flows);
+
+/* As pins_next(). */
+uint32_t flows_next(const struct flows *flows, uint32_t *cursor, uint32_t *budget);
+
+uint32_t flows_count(const struct flows *flows);
+uint32_t flows_unconfirmed_count(const struct flows *flows);
+uint32_t flows_capacity(const struct flows *flows);
+size_t flows_memory(const struct flows *flows);

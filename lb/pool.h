@@ -1,0 +1,114 @@
+/*
+ * The pool: services and backends as the daemon runs them, built from the configuration. Operator state and
+ * health are kept apart; who may get a new client follows from both. All other parts name services and
+ * backends by index.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "config/config.h"
+#include "health/judge.h"
+
+/* The two UDP ports of IKE, RFC 7296 section 2 and 3948. A listener is one of them at one service. */
+enum ike_port { IKE_PORT_500, IKE_PORT_4500 };
+#define IKE_PORT_COUNT 2
+
+static inline uint16_t ike_port_number(enum ike_port port)
+{
+    return port == IKE_PORT_500 ? 500 : 4500;
+}
+
+/* Packets and bytes (UDP payload) since start. */
+struct traffic {
+    uint64_t packets;
+    uint64_t bytes;
+};
+
+enum traffic_direction { TRAFFIC_IN, TRAFFIC_OUT }; /* client to backend, backend to client */
+
+/* What a backend announced of IKEV2_FRAGMENTATION_SUPPORTED (RFC 7383 section 2.3) to clients that announced
+ * it. */
+enum fragmentation { FRAGMENTATION_UNKNOWN, FRAGMENTATION_YES, FRAGMENTATION_NO };
+
+struct backend {
+    char name[CONFIG_NAME_MAX];
+    struct addr addr;
+    uint16_t service; /* index of its service */
+    uint16_t server;  /* index of its address: backends of several services may be one server */
+    uint32_t weight;
+    uint64_t seed; /* hash of the name, for rendezvous hashing */
+    enum config_state state;
+    enum health_state health;
+    uint32_t probe_us; /* round trip of the last answered probe; 0: none yet */
+    enum fragmentation fragmentation;
+    int64_t round_robin;            /* current weight of smooth weighted round robin */
+    uint16_t source;                /* full-nat without `snat`: index of the source address, or SNAT_NONE */
+    uint32_t clients;               /* pins that point here */
+    uint64_t new_clients_total;     /* pins ever made */
+    uint64_t init_unanswered_total; /* handshakes begun whose first message was never answered */
+    struct traffic traffic[2];      /* by enum traffic_direction */
+    struct traffic sampled[2];      /* at the last pool_sample() */
+    struct traffic rate[2];         /* a second, as of the last pool_sample() */
+};
+
+struct service {
+    char name[CONFIG_NAME_MAX];
+    enum config_mode mode;
+    enum config_schedule schedule;
+    struct addr vips[CONFIG_VIPS_MAX];
+    size_t vip_count;
+    struct config_persistence persistence;
+    uint16_t first_backend; /* its backends are pool->backends[first_backend .. + backend_count - 1] */
+    uint16_t backend_count;
+    struct addr snats[CONFIG_SNATS_MAX]; /* full-nat; none: each backend's own */
+    uint16_t sources[CONFIG_SNATS_MAX];  /* their indices in lb/snat, which lb/bindings fills in */
+    size_t snat_count;
+    uint64_t no_port_ms; /* when a client was last refused for want of a source port; 0: never */
+    uint64_t no_room_ms; /* when a client was last refused a pin or a flow for want of room; 0: never */
+};
+
+struct pool {
+    struct service *services;
+    size_t service_count;
+    struct backend *backends;
+    size_t backend_count;
+    struct addr *servers; /* the distinct backend addresses */
+    size_t server_count;
+    uint64_t sampled_ms;
+    struct server_slot *server_index;
+    uint32_t server_index_mask;
+};
+
+#define POOL_NONE UINT16_MAX
+
+/* A pool for this configuration; the configuration may go afterwards. NULL without memory. */
+struct pool *pool_create(const struct config *config);
+void pool_destroy(struct pool *pool);
+
+/* Index of the server with that address, or POOL_NONE. */
+uint16_t pool_find_server(const struct pool *pool, const struct addr *addr);
+
+/* Index of the first backend of `service` at `server`, or POOL_NONE. */
+uint16_t pool_backend_at(const struct pool *pool, uint16_t service, uint16_t server);
+
+/* The VIP of the service of that family, or NULL. */
+const struct addr *pool_vip(const struct service *service, int family);
+
+/*
+ * May the backend get a new client? 2: enabled and up. 1: enabled, no verdict of a probe yet; it is chosen
+ * only where no backend is up. 0: no.
+ */
+int pool_fitness(const struct backend *backend);
+
+/* Must a client that starts a new handshake leave this backend? True when it is down or disabled. */
+bool pool_is_lost(const struct backend *backend);
+
+/* Any backend of the service that may get a new client of that address family? */
+bool pool_has_fit(const struct pool *pool, const struct service *service, int family);
+
+/* Turns counters into rates: call about every second. */
+void pool_sample(struct pool *pool, uint64_t now_ms);

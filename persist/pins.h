@@ -1,0 +1,98 @@
+/*
+ * The persistence map: which backend a client address belongs to. Both ports of a client follow its pin.
+ *
+ * A pin is unconfirmed until the backend has proved that the client really is at its address; unconfirmed
+ * pins have a bounded share of the table, live for seconds, and never take the place of a confirmed one.
+ * Entries are named by index, so that flows can refer to them in four bytes. No clock and no I/O: time is an
+ * argument.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+#define PIN_NONE UINT32_MAX
+
+/* How far the client's latest handshake has come, as seen in clear IKE headers (RFC 7296 section 1.2). */
+enum pin_stage {
+    PIN_STAGE_NONE, /* only other traffic so far: the handshake was before our time */
+    PIN_STAGE_INIT_SENT,
+    PIN_STAGE_INIT_ANSWERED,
+    PIN_STAGE_AUTH_SENT,
+    PIN_STAGE_AUTH_ANSWERED,
+    PIN_STAGE_ESTABLISHED, /* traffic seen both ways */
+    PIN_STAGE_COUNT,
+};
+
+enum pin_flag {
+    PIN_CONFIRMED = 1 << 0,
+    PIN_CLIENT_FRAGMENTATION = 1 << 1, /* the client announced IKEV2_FRAGMENTATION_SUPPORTED */
+};
+
+struct pin {
+    struct addr client;
+    uint16_t service;
+    uint16_t backend;
+    uint16_t ports[2];   /* the client's latest source port towards 500 and 4500; 0: none seen */
+    uint32_t flow_count; /* flows that refer to this pin; it stays while there are any */
+    uint32_t created_ms; /* truncated to 32 bits, as all times here; differences are right up to 24 days */
+    uint32_t seen_ms;
+    uint8_t stage; /* enum pin_stage */
+    uint8_t flags; /* enum pin_flag */
+    uint32_t hash_next;
+    uint32_t age_prev; /* unconfirmed pins, oldest first; free pins use age_next alone */
+    uint32_t age_next;
+};
+
+struct pins;
+
+/*
+ * Room for `capacity` pins, of which at most `unconfirmed_max` are unconfirmed at a time. `seed` is random,
+ * so that nobody outside can choose addresses that fall into one bucket. NULL without memory.
+ */
+struct pins *pins_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t seed);
+void pins_destroy(struct pins *pins);
+
+/* Index of the client's pin at that service, or PIN_NONE. */
+uint32_t pins_find(const struct pins *pins, uint16_t service, const struct addr *client);
+
+/*
+ * A new pin for a client that has none. 0 and its index in *index; ERR_FULL when the table is full, or when
+ * `confirmed` is false and the unconfirmed share is used up.
+ */
+int pins_insert(struct pins *pins, uint16_t service, const struct addr *client, uint16_t backend,
+                bool confirmed, uint64_t now_ms, uint32_t *index);
+
+/* Is there room for one more unconfirmed pin? */
+bool pins_has_room(const struct pins *pins);
+
+/* The pin of that index, which must be in use. Valid until the next insert or remove. */
+struct pin *pins_get(struct pins *pins, uint32_t index);
+
+/* From now on the pin lives for the idle timeout and is out of the unconfirmed share. */
+void pins_confirm(struct pins *pins, uint32_t index);
+
+void pins_remove(struct pins *pins, uint32_t index);
+
+/* The oldest unconfirmed pin, or PIN_NONE. */
+uint32_t pins_oldest_unconfirmed(const struct pins *pins);
+
+/*
+ * Walks the table in slices, in a stable order: the next pin in use at *cursor (0 to begin) or after, and
+ * *cursor moved behind it. Looks at no more than *budget slots and takes them off *budget. PIN_NONE when the
+ * budget is used up, or, with budget left, when the table has ended.
+ */
+uint32_t pins_next(const struct pins *pins, uint32_t *cursor, uint32_t *budget);
+
+uint32_t pins_count(const struct pins *pins);
+uint32_t pins_unconfirmed_count(const struct pins *pins);
+uint32_t pins_capacity(const struct pins *pins);
+
+/* Bytes of memory that a full table takes. */
+size_t pins_memory(const struct pins *pins);
+
+/* "init-sent" and so on; the words that users see. */
+const char *pin_stage_name(enum pin_stage stage);
