@@ -191,16 +191,16 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     if (old_flow != FLOW_NONE)
         bindings_remove_flow(b, old_flow);
     if (choice.pin != PIN_NONE && request.may_pin &&
-        add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0)
+        add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0) {
         forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
-    return;
-}
-if (request.may_pin)
-    note_refusal(&b->pool->services[packet->service], reason, now_ms);
-if (transparent)
-    to_backend(dp, packet, datagram, choice.backend, &packet->src, verdict);
-else
-    drop(dp, reason, verdict);
+        return;
+    }
+    if (request.may_pin)
+        note_refusal(&b->pool->services[packet->service], reason, now_ms);
+    if (transparent)
+        to_backend(dp, packet, datagram, choice.backend, &packet->src, verdict);
+    else
+        drop(dp, reason, verdict);
 }
 
 /* A source that no answer could reach, or that would make the answer come back here for ever. */

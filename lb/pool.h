@@ -47,6 +47,8 @@ struct backend {
     enum fragmentation fragmentation;
     int64_t round_robin;            /* current weight of smooth weighted round robin */
     uint16_t source;                /* full-nat without `snat`: index of the source address, or SNAT_NONE */
+    uint32_t mtu;                   /* path MTU towards it, bytes; 0: not known */
+    bool unroutable;                /* the kernel knows no way to it */
     uint32_t clients;               /* pins that point here */
     uint64_t new_clients_total;     /* pins ever made */
     uint64_t init_unanswered_total; /* handshakes begun whose first message was never answered */

@@ -12,9 +12,18 @@ SERVER_ID = "vpn.lab.example"
 CLIENT_ID = "client.lab.example"
 DAYS = "3650"
 
-# Each certificate is signed by the one before it. Both leaves hang on issuing2, so that a peer sends three
-# certificates and the fourth, the root, is known to both.
-AUTHORITIES = ("root", "issuing1", "issuing2")
+# Each leaf hangs on two authorities of its own below a common root, so each side sends three certificates, and the
+# fourth, the root, is known to both. Were the authorities common too, each side would ask the other for a certificate
+# by the lowest of them, and strongSwan would leave the chain out.
+ISSUERS = {
+    "server1": "root",
+    "server2": "server1",
+    "server": "server2",
+    "client1": "root",
+    "client2": "client1",
+    "client": "client2",
+}
+LEAVES = {"server": SERVER_ID, "client": CLIENT_ID}
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ def identity(cache: Path, name: str) -> Identity:
     return Identity(
         certificate=der[name],
         key=(cache / f"{name}.key").read_bytes(),
-        root=der[AUTHORITIES[0]],
-        intermediates=tuple(der[authority] for authority in AUTHORITIES[1:]),
+        root=der["root"],
+        intermediates=(der[f"{name}1"], der[f"{name}2"]),
     )
 
 
@@ -46,11 +55,10 @@ def _make(cache: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="pki-", dir=cache.parent))
     try:
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for key in pool.map(_make_key, [folder / f"{name}.key" for name in (*AUTHORITIES, "server", "client")]):
-                key.chmod(0o600)
-        _make_authorities(folder)
-        _issue(folder, "server", SERVER_ID, "--flag", "serverAuth")
-        _issue(folder, "client", CLIENT_ID, "--flag", "clientAuth")
+                        list(pool.map(_make_key, [folder / f"{name}.key" for name in ("root", *ISSUERS)]))
+        _issue(folder, "root")
+        for name in ISSUERS:
+            _issue(folder, name)
         try:
             folder.rename(cache)
         except OSError:
@@ -60,31 +68,24 @@ def _make(cache: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_key(path: Path) -> Path:
+def _make_key(path: Path) -> None:
     _write(path, ["--gen", "--type", "rsa", "--size", "4096"])
-    return path
+    path.chmod(0o600)
 
 
-def _make_authorities(folder: Path) -> None:
-    common = ["--ca", "--lifetime", DAYS, "--digest", "sha256"]
-    for position, name in enumerate(AUTHORITIES):
-        key = ["--in", str(folder / f"{name}.key"), "--type", "rsa"]
-        subject = ["--dn", f"O=ikelb lab, CN={name}"]
-        if position == 0:
-            _write(folder / f"{name}.crt", ["--self", *key, *subject, *common])
-        else:
-            _write(folder / f"{name}.crt", ["--issue", *key, *subject, *common, *_issuer(folder, position - 1)])
-
-
-def _issue(folder: Path, name: str, subject: str, *extra: str) -> None:
-    key = ["--in", str(folder / f"{name}.key"), "--type", "priv", "--lifetime", DAYS, "--digest", "sha256"]
-    names = ["--dn", f"O=ikelb lab, CN={subject}", "--san", subject]
-    _write(folder / f"{name}.crt", ["--issue", *key, *names, *extra, *_issuer(folder, len(AUTHORITIES) - 1)])
-
-
-def _issuer(folder: Path, position: int) -> list[str]:
-    name = AUTHORITIES[position]
-    return ["--cacert", str(folder / f"{name}.crt"), "--cakey", str(folder / f"{name}.key")]
+def _issue(folder: Path, name: str) -> None:
+    """Makes the certificate of one name; its issuer's must be there already, the root signs itself."""
+    arguments = ["--in", str(folder / f"{name}.key"), "--lifetime", DAYS, "--digest", "sha256"]
+    if name in LEAVES:
+        flag = f"{name}Auth"  # Extended key usage: serverAuth or clientAuth.
+        arguments += ["--dn", f"O=ikelb lab, CN={LEAVES[name]}", "--san", LEAVES[name], "--flag", flag]
+    else:
+        arguments += ["--dn", f"O=ikelb lab, CN={name}", "--ca"]
+    if name == "root":
+        _write(folder / "root.crt", ["--self", "--type", "rsa", *arguments])
+    else:
+        issuer = ["--cacert", str(folder / f"{ISSUERS[name]}.crt"), "--cakey", str(folder / f"{ISSUERS[name]}.key")]
+        _write(folder / f"{name}.crt", ["--issue", "--type", "priv", *arguments, *issuer])
 
 
 def _write(path: Path, arguments: list[str]) -> None:

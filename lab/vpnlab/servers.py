@@ -7,14 +7,14 @@ from pathlib import Path
 
 from . import charon, pki
 from .topology import TUNNEL_TARGET, Topology, server_pool
-from .vici import Message, section, text
+from .vici import Message, section, text, texts
 from .workspace import Workspace
 
 PSK = "lab"
 
 _REFUSED = re.compile(r"ignoring IKE_SA setup from (\S+), per-IP half-open IKE_SA limit")
 _INITIATING = re.compile(r"\b(\S+) is initiating an IKE_SA")
-_RECEIVED = re.compile(r"received packet: from (\S+)\[(\d+)\] to \S+\[(\d+)\] \((\d+) bytes\)")
+_RECEIVED = re.compile(r"received packet: from \S+ to \S+ \((\d+) bytes\)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Server(charon.Charon):
         super().__init__(workspace, topology.servers[number], f"s{number}", _settings(options), log)
         self.number = number
         self._options = options
+        self._first_line = 0
 
     def load(self, identity: pki.Identity | None) -> None:
         """Loads the connection and its secrets. `identity` is for auth = chain."""
@@ -69,32 +70,35 @@ class Server(charon.Charon):
         self.vici.command("load-conn", {"vpn": connection})
 
     def clients(self) -> dict[str, str]:
-        """The clients with an established tunnel: address they come from (as this server sees it) and virtual address.
-
-        In full-NAT mode many clients share an address, so the key is "ADDRESS:PORT".
-        """
+        """The virtual addresses of the clients with a tunnel here, and the address each comes from as seen here."""
         found = {}
         for _, sa in self.established():
-            virtual = sa.get("remote-vips")
-            key = f"{text(sa.get('remote-host'))}:{text(sa.get('remote-port'))}"
-            found[key] = text(virtual[0]) if isinstance(virtual, list) and virtual else ""
+            for virtual in texts(sa.get("remote-vips")):
+                found[virtual] = text(sa.get("remote-host"))
         return found
 
     def half_open(self) -> int:
         """Handshakes that were answered and never finished."""
         return int(text(section(self.vici.command("stats").get("ikesas")).get("half-open")))
 
+    def count_from_here(self) -> None:
+        """The counts below, which are read from the log, leave out what is in it now."""
+        self._first_line = len(self.lines())
+
     def refused(self) -> list[str]:
         """The source address of each IKE_SA_INIT it ignored for its limit of half-open handshakes per address."""
-        return [match[1] for line in self.lines() if (match := _REFUSED.search(line))]
+        return [match[1] for match in self._found(_REFUSED)]
 
     def initiators(self) -> list[str]:
         """The source address of each handshake it took up."""
-        return [match[1] for line in self.lines() if (match := _INITIATING.search(line))]
+        return [match[1] for match in self._found(_INITIATING)]
 
     def largest_message_bytes(self) -> int:
         """The size of the largest IKE message it received."""
-        return max((int(match[4]) for line in self.lines() if (match := _RECEIVED.search(line))), default=0)
+        return max((int(match[1]) for match in self._found(_RECEIVED)), default=0)
+
+    def _found(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        return [match for line in self.lines()[self._first_line :] if (match := pattern.search(line))]
 
 
 def _settings(options: ServerOptions) -> dict[str, str | int]:

@@ -45,7 +45,8 @@ class Workspace:
             raise LabError("network namespaces need root: run it with sudo")
         self._lock = _lock(self.tag)
         for signum in ENDING_SIGNALS:
-            self._handlers[signum] = signal.signal(signum, _interrupt)
+            if signal.getsignal(signum) != signal.SIG_IGN:  # As nohup wants it.
+                self._handlers[signum] = signal.signal(signum, _interrupt)
         try:
             self._remove()
             self.directory.mkdir(mode=0o700)
@@ -57,7 +58,7 @@ class Workspace:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # A second Ctrl-C must not leave half of it behind; programs run meanwhile inherit the deafness.
-        for signum in ENDING_SIGNALS:
+        for signum in self._handlers:
             signal.signal(signum, signal.SIG_IGN)
         try:
             if self.kept:

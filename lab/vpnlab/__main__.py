@@ -1,0 +1,154 @@
+"""The command line of `lab/run`."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import balancer, report, workspace
+from .bench import Bench
+from .scenarios import MODES, SCENARIOS, Plan, Result, end, measure
+from .shell import LabError
+from .topology import MAX_CLIENTS, MAX_SERVERS
+from .workspace import Interrupted
+
+LAB_DIR = balancer.REPOSITORY / "build/lab"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the lab; returns the exit status: 0 if every scenario ran and transparent mode connected everybody."""
+    arguments = _arguments(argv)
+    try:
+        if arguments.clean:
+            workspace.clean(arguments.tag)
+            print(f"Nothing is left of the lab '{arguments.tag}'.")
+            return 0
+        return _run(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as interrupted:
+        print(f"lab: {interrupted}; everything it had set up is removed", file=sys.stderr)
+        return interrupted.exit_status
+    except BrokenPipeError:
+        # Whoever read the output has gone. The interpreter's last flush must not complain about it too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    finally:
+        _give_back(LAB_DIR)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    names = [scenario.name for scenario in SCENARIOS]
+    parser = argparse.ArgumentParser(
+        prog="lab/run",
+        description="Real VPN clients connect to a pool of real VPN servers through ikelb: full NAT against transparent. "
+        "Everything happens in network namespaces of its own and is removed at the end.",
+        epilog="Scenarios: " + " ".join(f"{scenario.name}: {scenario.what}" for scenario in SCENARIOS),
+    )
+    parser.add_argument("--clients", type=_number(MAX_CLIENTS), default=60, metavar="N", help="clients (default: 60)")
+    parser.add_argument("--backends", type=_number(MAX_SERVERS), default=3, metavar="N", help="VPN servers (default: 3)")
+    parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be repeated")
+    parser.add_argument("--mode", action="append", choices=MODES, help="only this one")
+    parser.add_argument("--ipv6", action="store_true", help="clients and servers speak IPv6 outside the tunnels")
+    parser.add_argument(
+        "--retransmissions", type=int, choices=range(6), default=0, help="a client repeats a message so often (default: 0)"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the last scenario running, to look around in it")
+    parser.add_argument("--clean", action="store_true", help="remove what --keep has left, and do nothing else")
+    parser.add_argument("--tag", default="lab", help="names this lab's namespaces: several can run at once (default: lab)")
+    return parser.parse_args(argv)
+
+
+def _number(most: int) -> "type[int]":
+    def number(text: str) -> int:
+        if not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"1 to {most} are allowed")
+        return int(text)
+
+    return number  # type: ignore[return-value]
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenarios = [scenario for scenario in SCENARIOS if not arguments.scenario or scenario.name in arguments.scenario]
+    modes = [mode for mode in MODES if not arguments.mode or mode in arguments.mode]
+    plan = Plan(arguments.clients, 6 if arguments.ipv6 else 4, arguments.retransmissions)
+    balancer.binary()
+    _print(report.introduction(plan.clients, arguments.backends, plan.retransmissions) + "\n")
+    logs = LAB_DIR / "logs" / arguments.tag
+    shutil.rmtree(logs, ignore_errors=True)
+    addresses = plan.client_addresses(scenarios, arguments.backends)
+    results: list[Result] = []
+    with Bench(arguments.tag, clients=addresses, servers=arguments.backends, log_dir=logs) as bench:
+        say = _Progress()
+        say.step("network ready: " + ", ".join(namespace.name for namespace in bench.topology.namespaces()))
+        pairs = [(scenario, mode) for mode in modes for scenario in scenarios]
+        for scenario, mode in pairs:
+            say.step(f"{mode}: {scenario.title}")
+            result = measure(bench, scenario, mode, plan, logs / mode / scenario.name, say)
+            if result.failure:
+                say(f"failed: {result.failure}")
+            results.append(result)
+            if not (arguments.keep and len(results) == len(pairs)):
+                end(bench)
+        _print(f"\n{report.table(results, _colour())}\n\n{report.explanation(results)}\n\nLogs: {logs}")
+        if arguments.keep:
+            bench.workspace.keep()
+            _print(_look_around(bench))
+    return 0 if all(_as_promised(result) for result in results) else 1
+
+
+def _as_promised(result: Result) -> bool:
+    return result.everybody if result.mode == "transparent" else not result.failure
+
+
+class _Progress:
+    """Says what is going on, with the time since the start."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def step(self, words: str) -> None:
+        _print(f"[{time.monotonic() - self._start:5.1f} s] {words}")
+
+    def __call__(self, words: str) -> None:
+        _print(f"          {words}")
+
+
+def _look_around(bench: Bench) -> str:
+    topology, directory = bench.topology, bench.workspace.directory
+    clients, lb = topology.clients.name, topology.lb.name
+    tunnel = next(iter(bench.clients.tunnels().values()), "VIRTUAL-ADDRESS")
+    return f"""
+The last scenario runs on. To look around in it (as root):
+  ip netns exec {lb} {balancer.binary()} status --socket {bench.balancer.socket}
+  ip netns exec {lb} {balancer.binary()} clients --socket {bench.balancer.socket}
+  ip netns exec {lb} nft list ruleset
+  ip netns exec {lb} tcpdump -ni inside -Z root udp
+  swanctl --list-sas --uri unix://{directory}/s1/vici          # server 1; the clients: {directory}/clients/vici
+  ip netns exec {clients} ping -I {tunnel} 10.99.0.1
+To remove it all: lab/run --clean{"" if bench.workspace.tag == "lab" else f" --tag {bench.workspace.tag}"}"""
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _print(words: str) -> None:
+    print(words, flush=True)
+
+
+def _give_back(path: Path) -> None:
+    """Files made by root in somebody's checkout become theirs, or they could never remove them."""
+    owner = balancer.REPOSITORY.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0 or not path.exists():
+        return
+    for entry in (path, *path.rglob("*")):
+        os.chown(entry, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

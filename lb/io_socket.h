@@ -1,0 +1,34 @@
+/*
+ * The slow path's I/O: batches from the VIPs' sockets and from the sockets of the way back go through the
+ * dataplane, and the verdicts go out in batches. One libuv loop, no threads.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "lb/dataplane.h"
+
+struct io_socket;
+
+/* What lb/kernel must know: the ports of the sockets of the way back; 0 for a family that no VIP has. */
+struct io_return_ports {
+    uint16_t v4;
+    uint16_t v6;
+};
+
+/*
+ * Opens all sockets: per VIP one for 500 and one for 4500, and per family one for the way back and one raw.
+ * Everything is borrowed and must outlive it. 0 and *out, or -errno after a logged error that names the
+ * socket; nothing is left open then.
+ */
+int io_socket_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct io_socket **out);
+
+struct io_return_ports io_socket_return_ports(const struct io_socket *io);
+
+/* Begins to read. 0 or a negative libuv error. */
+int io_socket_start(struct io_socket *io);
+
+/* Closes everything and frees it; `closed(ctx)` is called from the loop when that is done. */
+void io_socket_close(struct io_socket *io, void (*closed)(void *ctx), void *ctx);

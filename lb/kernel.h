@@ -1,0 +1,30 @@
+/*
+ * What ikelb puts into the kernel so that replies come to it: one nft table, and per family one rule and one
+ * route. All of it carries ikelb's name or number, is taken over from a process that was killed, and goes
+ * away at exit. Nothing else is touched.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/log.h"
+#include "lb/io_socket.h"
+#include "lb/pool.h"
+
+/* The names by which an administrator finds it: `nft list table inet ikelb`, `ip rule`, `ip route show table
+ * 4500`. */
+#define KERNEL_NFT_TABLE     "ikelb"
+#define KERNEL_ROUTE_TABLE   4500
+#define KERNEL_RULE_PRIORITY 45
+#define KERNEL_PROTOCOL      73 /* marks our rules and routes, as `proto 73`: 'I' */
+#define KERNEL_MARK          0x45000000U
+#define KERNEL_MARK_MASK     0xff000000U
+
+/*
+ * Sets it all up, in place of whatever an earlier run left. 0 or a negative error, logged, after which
+ * nothing of it is there.
+ */
+int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
+
+/* Removes it all. Needs no successful start: what is not there is no error. */
+void kernel_stop(const struct log *log);

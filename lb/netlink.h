@@ -1,0 +1,14 @@
+/* The policy rule and the route that deliver packets with ikelb's mark to the machine itself, by rtnetlink.
+ */
+#pragma once
+
+#include "base/log.h"
+
+/*
+ * `ip rule add fwmark MARK/MASK lookup TABLE` and `ip route add local default dev lo table TABLE`, in place
+ * of what an earlier run left. 0 or -errno, logged.
+ */
+int netlink_start(int family, const struct log *log);
+
+/* Removes both if they are there. */
+void netlink_stop(int family, const struct log *log);

@@ -1,0 +1,12 @@
+/* The nft table: TPROXY for replies, and no connection tracking for the traffic that ikelb carries. */
+#pragma once
+
+#include "base/log.h"
+#include "lb/io_socket.h"
+#include "lb/pool.h"
+
+/* Replaces the table in one transaction. 0, or ERR_LIBRARY after the kernel's reason has been logged. */
+int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
+
+/* Removes it if it is there. */
+void nft_stop(const struct log *log);
