@@ -95,6 +95,7 @@ static void *start(const struct probe_request *request, char cause[static CAUSE_
 {
     struct icmp_probe *p = malloc(sizeof *p);
     int status = -ENOMEM;
+    int fd;
 
     if (!p)
         goto fail;
@@ -102,8 +103,9 @@ static void *start(const struct probe_request *request, char cause[static CAUSE_
     status = uv_random(NULL, NULL, p->echoed, sizeof p->echoed, 0, NULL);
     if (status < 0)
         goto fail;
-    const int fd = status = socket_icmp(&request->target);
-    if (status < 0)
+    fd = socket_icmp(&request->target);
+    status = fd;
+    if (fd < 0)
         goto fail;
     status = watch_open(request->loop, fd, UV_READABLE, on_readable, p, &p->watch);
     if (status < 0)

@@ -29,7 +29,7 @@ uint32_t alarms_of(const struct pool *pool, const struct service *service, uint6
 const char *alarm_text(enum alarm alarm)
 {
     static const char *const texts[ALARM_COUNT] = {
-#define ALARM_TEXT(name, text) [ALARM_##name] = text,
+#define ALARM_TEXT(name, text) [ALARM_##name] = (text),
         ALARM_LIST(ALARM_TEXT)
 #undef ALARM_TEXT
     };

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "lb/handshake.h"
 #include "lb/steer.h"
-#include "lb/watch.h"
 
 int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed)
 {
@@ -105,7 +105,7 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
 
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
-    watch_client(b, index, datagram);
+    handshake_from_client(b, index, datagram);
     if (flow->source != FLOW_SOURCE_CLIENT)
         src = (struct endpoint){.addr = *snat_addr(b->snat, flow->source), .port = flow->source_port};
     to_backend(dp, packet, datagram, flow->backend, &src, verdict);
@@ -272,7 +272,7 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         .confirmed = true,
     };
     if (bindings_add_flow(b, &request, now_ms, &flow, &reason) == 0)
-        (void)watch_backend(b, flow, datagram);
+        (void)handshake_from_backend(b, flow, datagram);
 }
 
 /* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes
@@ -287,7 +287,7 @@ static void reply_without_flow(struct dataplane *dp, const struct packet *packet
         drop(dp, DROP_NO_FLOW, verdict);
         return;
     }
-    if (watch_is_proof(datagram))
+    if (handshake_is_proof(datagram))
         learn_from_backend(dp, packet, datagram, backend, now_ms);
     to_client(dp, packet, datagram, backend, &packet->dst, verdict);
 }
@@ -298,7 +298,7 @@ static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
 {
     struct bindings *b = &dp->bindings;
     struct flow *flow = flows_get(b->flows, index);
-    const bool proved = watch_backend(b, index, datagram);
+    const bool proved = handshake_from_backend(b, index, datagram);
 
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;

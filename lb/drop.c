@@ -8,7 +8,7 @@ IKE_GARBAGE_LIST(DROP_SAME)
 const char *drop_reason_name(enum drop_reason reason)
 {
     static const char *const names[DROP_REASON_COUNT] = {
-#define DROP_NAME(name, label) [DROP_##name] = label,
+#define DROP_NAME(name, label) [DROP_##name] = (label),
         DROP_LIST(DROP_NAME)
 #undef DROP_NAME
     };

@@ -179,7 +179,7 @@ void io_batch_send(struct io_batch *batch, struct dataplane *dp, const struct io
 
     struct mmsghdr *msg = &batch->tx[batch->waiting++];
     /* iov_base is not const in the C library, yet sending only reads it. */
-    out->iov[1] = (struct iovec){.iov_base = (uint8_t *)(uintptr_t)packet->data, .iov_len = packet->len};
+    out->iov[1] = (struct iovec){.iov_base = (void *)packet->data, .iov_len = packet->len};
     /* A raw socket has protocols for ports (ipv6(7)): zero stands for its own. */
     const struct endpoint to = {.addr = verdict->dst.addr, .port = target->raw ? 0 : verdict->dst.port};
     msg->msg_hdr.msg_namelen = endpoint_to_sockaddr(&to, &out->to);

@@ -1,5 +1,6 @@
 #include "lb/pool.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,7 @@ struct pool *pool_create(const struct config *config)
     size_t slots = 4;
     struct pool *pool = calloc(1, sizeof *pool);
 
+    assert(config->service_count > 0); /* config/ sees to it */
     if (!pool)
         return NULL;
     for (size_t i = 0; i < config->service_count; i++)

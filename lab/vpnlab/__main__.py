@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import balancer, report, workspace
@@ -13,7 +14,7 @@ from .bench import Bench
 from .scenarios import MODES, SCENARIOS, Plan, Result, end, measure
 from .shell import LabError
 from .topology import MAX_CLIENTS, MAX_SERVERS
-from .workspace import Interrupted
+from .workspace import Interrupted, Interruptible
 
 LAB_DIR = balancer.REPOSITORY / "build/lab"
 
@@ -21,12 +22,15 @@ LAB_DIR = balancer.REPOSITORY / "build/lab"
 def main(argv: Sequence[str]) -> int:
     """Runs the lab; returns the exit status: 0 if every scenario ran and transparent mode connected everybody."""
     arguments = _arguments(argv)
+    if arguments.check_arguments:
+        return 0
     try:
         if arguments.clean:
             workspace.clean(arguments.tag)
             print(f"Nothing is left of the lab '{arguments.tag}'.")
             return 0
-        return _run(arguments)
+        with Interruptible():
+            return _run(arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -60,16 +64,17 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the last scenario running, to look around in it")
     parser.add_argument("--clean", action="store_true", help="remove what --keep has left, and do nothing else")
     parser.add_argument("--tag", default="lab", help="names this lab's namespaces: several can run at once (default: lab)")
+    parser.add_argument("--check-arguments", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
-def _number(most: int) -> "type[int]":
+def _number(most: int) -> Callable[[str], int]:
     def number(text: str) -> int:
-        if not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"1 to {most} are allowed")
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}': 1 to {most} are allowed")
         return int(text)
 
-    return number  # type: ignore[return-value]
+    return number
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -80,25 +85,35 @@ def _run(arguments: argparse.Namespace) -> int:
     _print(report.introduction(plan.clients, arguments.backends, plan.retransmissions) + "\n")
     logs = LAB_DIR / "logs" / arguments.tag
     shutil.rmtree(logs, ignore_errors=True)
-    addresses = plan.client_addresses(scenarios, arguments.backends)
+    say = _Progress()
     results: list[Result] = []
-    with Bench(arguments.tag, clients=addresses, servers=arguments.backends, log_dir=logs) as bench:
-        say = _Progress()
-        say.step("network ready: " + ", ".join(namespace.name for namespace in bench.topology.namespaces()))
-        pairs = [(scenario, mode) for mode in modes for scenario in scenarios]
-        for scenario, mode in pairs:
-            say.step(f"{mode}: {scenario.title}")
-            result = measure(bench, scenario, mode, plan, logs / mode / scenario.name, say)
-            if result.failure:
-                say(f"failed: {result.failure}")
-            results.append(result)
-            if not (arguments.keep and len(results) == len(pairs)):
-                end(bench)
-        _print(f"\n{report.table(results, _colour())}\n\n{report.explanation(results)}\n\nLogs: {logs}")
-        if arguments.keep:
-            bench.workspace.keep()
-            _print(_look_around(bench))
+    kept = ""
+    runs = [(scenario, mode) for mode in modes for scenario in scenarios]
+    for scenario, mode in runs:
+        say.step(f"{mode}: {scenario.title}")
+        # A new network for each: nothing that one run leaves in a kernel can touch the next.
+        clients = plan.client_addresses(scenario, arguments.backends)
+        log_dir = logs / mode / scenario.name
+        with Bench(arguments.tag, clients=clients, servers=arguments.backends, log_dir=log_dir) as bench:
+            keep = arguments.keep and (scenario, mode) == runs[-1]
+            results.append(_finish(bench, measure(bench, scenario, mode, plan, say), say, keep))
+            if keep:
+                bench.workspace.keep()
+                kept = _look_around(bench)
+    _print(f"\n{report.table(results, _colour())}\n\n{report.explanation(results)}\n\nLogs: {logs}\n{kept}".rstrip())
     return 0 if all(_as_promised(result) for result in results) else 1
+
+
+def _finish(bench: Bench, result: Result, say: "_Progress", keep: bool) -> Result:
+    """Ends what the measurement has started, unless it is to be kept. An ikelb that does not end well is a failure."""
+    try:
+        if not keep and not result.failure:
+            end(bench)
+    except LabError as error:
+        result = replace(result, failure=str(error))
+    if result.failure:
+        say(f"failed: {result.failure}")
+    return result
 
 
 def _as_promised(result: Result) -> bool:

@@ -72,14 +72,11 @@ class Bench:
         assert self._clients is not None, "start_clients comes first"
         return self._clients
 
-    def start_servers(
-        self, options: ServerOptions = ServerOptions(), numbers: Iterable[int] | None = None, log_dir: Path | None = None
-    ) -> None:
+    def start_servers(self, options: ServerOptions = ServerOptions(), numbers: Iterable[int] | None = None) -> None:
         """Starts the servers with these numbers (default: all) and waits until they answer."""
         identity = pki.identity(PKI_CACHE, "server") if options.auth == "chain" else None
-        logs = log_dir or self.log_dir
         started = [
-            Server(self.workspace, self.topology, number, options, logs / f"s{number}.log")
+            Server(self.workspace, self.topology, number, options, self.log_dir / f"s{number}.log")
             for number in (self.topology.servers if numbers is None else numbers)
         ]
         for server in started:
@@ -90,21 +87,17 @@ class Bench:
         charon.stop(list(self.servers.values()))
         self.servers = {}
 
-    def start_balancer(self, configuration: Mapping[str, Any], *, ready: bool = True, log_dir: Path | None = None) -> Balancer:
+    def start_balancer(self, configuration: Mapping[str, Any], *, ready: bool = True) -> Balancer:
         """Starts ikelb and, with `ready`, waits until all its backends are up."""
-        log = (log_dir or self.log_dir) / "ikelb.log"
-        self._balancer = Balancer(self.workspace, self.topology, configuration, log)
+        self._balancer = Balancer(self.workspace, self.topology, configuration, self.log_dir / "ikelb.log")
         if ready:
             self._balancer.wait_ready()
         return self._balancer
 
-    def start_clients(
-        self, options: ClientOptions = ClientOptions(), numbers: Iterable[int] | None = None, log_dir: Path | None = None
-    ) -> Clients:
+    def start_clients(self, options: ClientOptions = ClientOptions(), numbers: Iterable[int] | None = None) -> Clients:
         """Starts the clients' charon and loads the connections of these clients (default: all)."""
         identity = pki.identity(PKI_CACHE, "client") if options.auth == "chain" else None
-        log = (log_dir or self.log_dir) / "clients.log"
-        self._clients = Clients(self.workspace, self.topology, options, log)
+        self._clients = Clients(self.workspace, self.topology, options, self.log_dir / "clients.log")
         self._clients.load(range(1, self.topology.client_count + 1) if numbers is None else numbers, identity)
         return self._clients
 
@@ -114,7 +107,9 @@ class Bench:
 
     def ping_tunnels(self, clients: Iterable[int] | None = None, **how: Any) -> set[int]:
         """Pings through the tunnels of these clients (default: all that are up); returns those that got an answer."""
-        tunnels = self.clients.tunnels()
-        wanted = {client: tunnels[client] for client in tunnels if clients is None or client in set(clients)}
+        wanted = self.clients.tunnels()
+        if clients is not None:
+            chosen = set(clients)
+            wanted = {client: address for client, address in wanted.items() if client in chosen}
         answered = traffic.ping(self.topology.clients, wanted.values(), TUNNEL_TARGET, **how)
         return {client for client, address in wanted.items() if address in answered}

@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from . import balancer
 from .bench import Bench
@@ -100,38 +99,36 @@ class Plan:
         """The numbers of the scenario's dead clients, behind those of the healthy ones."""
         return range(self.clients + 1, self.clients + 1 + scenario.dead_per_server * servers)
 
-    def client_addresses(self, scenarios: Sequence[Scenario], servers: int) -> int:
-        """How many client addresses these scenarios need."""
-        return self.clients + max((len(self.dead(scenario, servers)) for scenario in scenarios), default=0)
+    def client_addresses(self, scenario: Scenario, servers: int) -> int:
+        """How many client addresses the scenario needs."""
+        return self.clients + len(self.dead(scenario, servers))
 
 
-def measure(bench: Bench, scenario: Scenario, mode: str, plan: Plan, logs: Path, say: Say) -> Result:
-    """Runs one scenario in one mode with servers, clients and an ikelb of its own. They run on after it: see `end`."""
+def measure(bench: Bench, scenario: Scenario, mode: str, plan: Plan, say: Say) -> Result:
+    """Runs one scenario in one mode on a bench that nothing has run on yet. What it starts runs on: see `end`."""
     try:
-        return _measure(bench, scenario, mode, plan, logs, say)
+        return _measure(bench, scenario, mode, plan, say)
     except LabError as error:
         return Result(scenario, mode, plan.clients, failure=str(error))
 
 
 def end(bench: Bench) -> None:
-    """Ends what `measure` has started; LabError if ikelb does not end well. The network stays."""
-    bench.clients.stop()
+    """Ends clients, servers and ikelb as they would end in life; LabError if ikelb does not end well."""
+    bench.stop_clients()
     bench.stop_servers()
-    bench.topology.clients.nft("add table inet dead; delete table inet dead")
     status = bench.balancer.stop()
     if status != 0:
         raise LabError(f"ikelb ended with status {status}:\n{bench.balancer.process.tail()}")
 
 
-def _measure(bench: Bench, scenario: Scenario, mode: str, plan: Plan, logs: Path, say: Say) -> Result:
-    logs.mkdir(parents=True, exist_ok=True)
+def _measure(bench: Bench, scenario: Scenario, mode: str, plan: Plan, say: Say) -> Result:
     dead = plan.dead(scenario, len(bench.topology.servers))
     healthy = range(1, plan.clients + 1)
     options = replace(scenario.clients, family=plan.family, retransmissions=plan.retransmissions)
-    bench.start_servers(scenario.servers, log_dir=logs)
+    bench.start_servers(scenario.servers)
     service = balancer.service(bench.topology, mode, family=plan.family)
-    bench.start_balancer({"services": [service]}, log_dir=logs)
-    bench.start_clients(options, numbers=(*healthy, *dead), log_dir=logs)
+    bench.start_balancer({"services": [service]})
+    bench.start_clients(options, numbers=(*healthy, *dead))
     if dead:
         say(f"{len(dead)} clients begin a handshake and never end it")
         _play_dead(bench, dead, plan.family)

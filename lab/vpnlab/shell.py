@@ -9,10 +9,19 @@ class LabError(Exception):
 
 
 def run(argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = 60.0) -> str:
-    """Runs a program to its end and returns what it printed; LabError with its own words if it fails."""
+    """Runs a program to its end and returns what it printed; LabError with its own words if it fails.
+
+    It gets a session of its own: a Ctrl-C at the terminal must not end the `ip` that is just cleaning up.
+    """
     try:
         done = subprocess.run(
-            list(argv), input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+            list(argv),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]} is not installed (.ci/install installs what is missing)") from error

@@ -7,6 +7,7 @@ import signal
 import socket
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from . import net, processes
 from .shell import LabError
@@ -22,11 +23,44 @@ class Interrupted(BaseException):
         self.exit_status = 128 + signum
 
 
+class Interruptible:
+    """A context manager: inside it the ending signals raise Interrupted in the main thread.
+
+    After `defer` they wait for the end of the block, so that a second Ctrl-C leaves nothing half removed. Signals that
+    were ignored stay so, as nohup wants it. Blocks may be nested.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Any] = {}
+        self._deferring = False
+        self._deferred: int | None = None
+
+    def __enter__(self) -> "Interruptible":
+        for signum in ENDING_SIGNALS:
+            if signal.getsignal(signum) != signal.SIG_IGN:
+                self._handlers[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        if self._deferred is not None and not isinstance(error, Interrupted):
+            raise Interrupted(self._deferred)
+
+    def defer(self) -> None:
+        self._deferring = True
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        if not self._deferring:
+            raise Interrupted(signum)
+        self._deferred = signum
+
+
 class Workspace:
     """A context manager. Entering cleans up after an earlier run of the same tag; leaving removes everything.
 
     Several runs live side by side under different tags. Two runs of one tag do not: the second gets a LabError. While
-    it is open, SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, so `with` cleans up for them too.
+    it is open, SIGINT, SIGTERM and SIGHUP raise Interrupted, so that leaving cleans up for them too.
     """
 
     def __init__(self, tag: str, log_dir: Path | None = None) -> None:
@@ -38,28 +72,24 @@ class Workspace:
         self.processes = processes.Processes(tag)
         self.kept = False
         self._lock: socket.socket | None = None
-        self._handlers: dict[int, object] = {}
+        self._signals = Interruptible()
 
     def __enter__(self) -> "Workspace":
         if os.geteuid() != 0:
             raise LabError("network namespaces need root: run it with sudo")
         self._lock = _lock(self.tag)
-        for signum in ENDING_SIGNALS:
-            if signal.getsignal(signum) != signal.SIG_IGN:  # As nohup wants it.
-                self._handlers[signum] = signal.signal(signum, _interrupt)
+        self._signals.__enter__()
         try:
             self._remove()
             self.directory.mkdir(mode=0o700)
             self.log_dir.mkdir(parents=True, exist_ok=True)
-        except BaseException:
-            self._release()
+        except BaseException as error:
+            self._release(error)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # A second Ctrl-C must not leave half of it behind; programs run meanwhile inherit the deafness.
-        for signum in self._handlers:
-            signal.signal(signum, signal.SIG_IGN)
+        self._signals.defer()
         try:
             if self.kept:
                 self.processes.forget_all()
@@ -67,7 +97,7 @@ class Workspace:
                 self.processes.stop_all()
                 self._remove()
         finally:
-            self._release()
+            self._release(error)
 
     def namespace(self, name: str) -> net.Namespace:
         """The namespace ikelb-TAG-NAME, not yet created."""
@@ -83,12 +113,11 @@ class Workspace:
             namespace.delete()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _release(self) -> None:
-        for signum, handler in self._handlers.items():
-            signal.signal(signum, handler)  # type: ignore[arg-type]
+    def _release(self, error: BaseException | None) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        self._signals.__exit__(type(error), error, None)
 
 
 def clean(tag: str) -> None:
@@ -107,6 +136,3 @@ def _lock(tag: str) -> socket.socket:
         raise LabError(f"a lab with the tag '{tag}' is running: end it, or take another --tag") from error
     return lock
 
-
-def _interrupt(signum: int, _frame: FrameType | None) -> None:
-    raise Interrupted(signum)

@@ -1,4 +1,4 @@
-#include "lb/watch.h"
+#include "lb/handshake.h"
 
 #include "ike/payload.h"
 
@@ -13,7 +13,7 @@ static bool is_auth(const struct ike_header *h)
     return h->major == 1 ? header_is_encrypted(h) : h->exchange == IKE_EXCHANGE_AUTH;
 }
 
-static void watch_init_request(struct bindings *b, struct flow *flow, const struct ike_datagram *datagram)
+static void note_init_request(struct bindings *b, struct flow *flow, const struct ike_datagram *datagram)
 {
     struct pin *pin = pin_of(b, flow);
 
@@ -27,7 +27,7 @@ static void watch_init_request(struct bindings *b, struct flow *flow, const stru
 }
 
 /* Once ESP has passed both ways the flow's flags are full and the pin is not looked up again. */
-static void watch_esp(struct bindings *b, struct flow *flow, enum flow_flag direction)
+static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direction)
 {
     if (flow->flags & direction)
         return;
@@ -36,15 +36,15 @@ static void watch_esp(struct bindings *b, struct flow *flow, enum flow_flag dire
         pin_of(b, flow)->stage = PIN_STAGE_ESTABLISHED;
 }
 
-void watch_client(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
+void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
 {
     struct flow *flow = flows_get(b->flows, index);
 
     if (datagram->class == IKE_CLASS_ESP) {
-        watch_esp(b, flow, FLOW_ESP_IN);
+        note_esp(b, flow, FLOW_ESP_IN);
     } else if (datagram->class == IKE_CLASS_IKE) {
         if (header_is_init_request(&datagram->header))
-            watch_init_request(b, flow, datagram);
+            note_init_request(b, flow, datagram);
         else if (is_auth(&datagram->header) && pin_of(b, flow)->stage < PIN_STAGE_AUTH_SENT)
             pin_of(b, flow)->stage = PIN_STAGE_AUTH_SENT;
     }
@@ -54,8 +54,8 @@ void watch_client(struct bindings *b, uint32_t index, const struct ike_datagram 
  * What the backend can do shows only in a full answer, which begins with its SA payload (RFC 7296
  * section 1.2), to a client that had announced it too.
  */
-static void watch_fragmentation(struct bindings *b, const struct flow *flow,
-                                const struct ike_datagram *datagram)
+static void note_fragmentation(struct bindings *b, const struct flow *flow,
+                               const struct ike_datagram *datagram)
 {
     if (datagram->header.major != 2 || datagram->header.next_payload != IKE_PAYLOAD_SA ||
         !(flow->flags & FLOW_CLIENT_FRAGMENTATION))
@@ -65,30 +65,30 @@ static void watch_fragmentation(struct bindings *b, const struct flow *flow,
                                                                                       : FRAGMENTATION_NO;
 }
 
-bool watch_is_proof(const struct ike_datagram *datagram)
+bool handshake_is_proof(const struct ike_datagram *datagram)
 {
     return datagram->class == IKE_CLASS_ESP ||
            (datagram->class == IKE_CLASS_IKE && header_is_encrypted(&datagram->header));
 }
 
-bool watch_backend(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
+bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
 {
     struct flow *flow = flows_get(b->flows, index);
 
     if (datagram->class == IKE_CLASS_ESP) {
-        watch_esp(b, flow, FLOW_ESP_OUT);
+        note_esp(b, flow, FLOW_ESP_OUT);
     } else if (datagram->class == IKE_CLASS_IKE) {
         struct pin *pin = pin_of(b, flow);
         flow->flags |= FLOW_ANSWERED;
         if (header_is_init_response(&datagram->header)) {
             if (pin->stage == PIN_STAGE_INIT_SENT)
                 pin->stage = PIN_STAGE_INIT_ANSWERED;
-            watch_fragmentation(b, flow, datagram);
+            note_fragmentation(b, flow, datagram);
         } else if (is_auth(&datagram->header) && pin->stage <= PIN_STAGE_AUTH_SENT) {
             pin->stage = PIN_STAGE_AUTH_ANSWERED;
             flow->flags &=
                 (uint8_t)~FLOW_ESP_BOTH; /* a new tunnel: it is established when its own ESP has passed */
         }
     }
-    return watch_is_proof(datagram);
+    return handshake_is_proof(datagram);
 }

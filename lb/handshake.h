@@ -6,7 +6,7 @@
 #include "lb/bindings.h"
 
 /* A datagram of the client goes to the backend over this flow. */
-void watch_client(struct bindings *b, uint32_t flow, const struct ike_datagram *datagram);
+void handshake_from_client(struct bindings *b, uint32_t flow, const struct ike_datagram *datagram);
 
 /*
  * A datagram of the backend goes to the client over this flow. True if it proves the client: only a backend
@@ -14,7 +14,7 @@ void watch_client(struct bindings *b, uint32_t flow, const struct ike_datagram *
  * that receives at its address. Everything before that, IKE_SA_INIT answers and cookies, also goes out to
  * spoofed addresses.
  */
-bool watch_backend(struct bindings *b, uint32_t flow, const struct ike_datagram *datagram);
+bool handshake_from_backend(struct bindings *b, uint32_t flow, const struct ike_datagram *datagram);
 
 /* Is this such a proof? */
-bool watch_is_proof(const struct ike_datagram *datagram);
+bool handshake_is_proof(const struct ike_datagram *datagram);

@@ -1,0 +1,26 @@
+/* The daemon's outward face: the HTTP API on a UNIX socket, on the one loop. */
+#pragma once
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "lb/dataplane.h"
+
+struct admin;
+
+struct admin_settings {
+    const char *socket_path;
+    const struct dataplane *dp; /* borrowed, until closed */
+    const struct log *log;      /* borrowed, until closed */
+    uint64_t started_ms;        /* clock_now_ms() when the daemon started */
+};
+
+/* Listens and serves from now on. NULL after a logged error, which is also in *err (see unix_socket_listen()). */
+struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *settings, int *err);
+
+/*
+ * Removes the socket and cuts all connections at once. Memory is freed, and closed(ctx) called (if not NULL), when the
+ * loop has let go of the handles: run it on. NULL calls closed(ctx) at once.
+ */
+void admin_close(struct admin *admin, void (*closed)(void *ctx), void *ctx);

@@ -1,0 +1,54 @@
+/* HTTP on a listening socket, driven by the one loop: requests in, answers out, nothing of what they mean. */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "admin/body.h"
+#include "base/log.h"
+
+/* Bounds on what clients can make us hold. Above the first, more clients wait in the socket's backlog. */
+#define HTTP_CONNECTIONS_MAX 32
+#define HTTP_MEMORY_BYTES    (16 * 1024) /* a connection's whole memory: request line, headers and output buffer */
+#define HTTP_IDLE_S          5           /* a silent connection is closed after this */
+#define HTTP_REQUEST_MS      30000       /* and one that neither says nor takes a whole request's worth after this */
+#define HTTP_QUERY_MAX       8
+
+/* Decoded already. */
+struct http_query {
+    const char *key;
+    const char *value;
+};
+
+struct http_request {
+    const char *method;
+    const char *path; /* without the query */
+    struct http_query query[HTTP_QUERY_MAX];
+    size_t query_count; /* HTTP_QUERY_MAX + 1 if there are more than fit */
+};
+
+/* Either `json` or, if that is NULL, `body`; both are taken over. */
+struct http_response {
+    unsigned status;
+    json_t *json;
+    struct body body;
+};
+
+/* Fills *response, which has status 200 and nothing else. The request is valid during the call. */
+typedef void (*http_handler)(void *ctx, const struct http_request *request, struct http_response *response);
+
+struct http_settings {
+    int listen_fd;         /* taken over, on failure too */
+    const struct log *log; /* borrowed */
+    http_handler handle;
+    void *ctx;
+};
+
+struct http;
+
+/* Serves from now on; NULL and a negative error in *err. */
+struct http *http_create(uv_loop_t *loop, const struct http_settings *settings, int *err);
+
+/* Cuts all connections at once; frees everything, and calls closed(ctx), when the loop has let go of the handles. */
+void http_close(struct http *http, void (*closed)(void *ctx), void *ctx);

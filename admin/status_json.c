@@ -1,0 +1,176 @@
+#include "admin/status_json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lb/alarms.h"
+
+#define BITS_PER_BYTE 8
+
+/* Where the writer stands: before the document (`begun` false), or before backend `backend` of service `service`. */
+struct walk {
+    const struct dataplane *dp;
+    uint64_t started_ms;
+    uint64_t now_ms;
+    bool begun;
+    size_t service;
+    uint16_t backend; /* of the service; 0: its head comes first */
+};
+
+static json_t *table(uint32_t entries, uint32_t capacity)
+{
+    return json_pack("{s:I, s:I}", "entries", (json_int_t)entries, "capacity", (json_int_t)capacity);
+}
+
+static json_t *drops(const struct dataplane *dp)
+{
+    json_t *all = json_object();
+
+    for (int i = 0; all && i < DROP_REASON_COUNT; i++) {
+        if (json_object_set_new(all, drop_reason_name((enum drop_reason)i), json_integer((json_int_t)dp->drops[i]))) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all;
+}
+
+static json_t *document_head(const struct walk *w)
+{
+    const struct bindings *b = &w->dp->bindings;
+
+    return json_pack("{s:s, s:I, s:o, s:{s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
+                     (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "tables", "pins",
+                     table(pins_count(b->pins), pins_capacity(b->pins)), "flows",
+                     table(flows_count(b->flows), flows_capacity(b->flows)));
+}
+
+static json_t *vips(const struct service *service)
+{
+    char text[ADDR_TEXT_MAX];
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < service->vip_count; i++) {
+        if (json_array_append_new(list, json_string(addr_format(&service->vips[i], text)))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *alarms(const struct walk *w, const struct service *service)
+{
+    const uint32_t on = alarms_of(w->dp->bindings.pool, service, w->now_ms);
+    json_t *list = json_array();
+
+    for (int i = 0; list && i < ALARM_COUNT; i++) {
+        if (on & 1U << i && json_array_append_new(list, json_string(alarm_text((enum alarm)i)))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *service_head(const struct walk *w, const struct service *service)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", service->name, "mode", config_mode_name(service->mode),
+                     "schedule", config_schedule_name(service->schedule), "vip", vips(service), "alarms",
+                     alarms(w, service));
+}
+
+static json_t *fragmentation(enum fragmentation f)
+{
+    return f == FRAGMENTATION_UNKNOWN ? json_null() : json_boolean(f == FRAGMENTATION_YES);
+}
+
+static json_t *probe_ms(const struct backend *backend)
+{
+    return backend->probe_us ? json_real(backend->probe_us / 1000.0) : json_null();
+}
+
+static json_t *backend_json(const struct backend *b)
+{
+    const struct traffic *rx = &b->traffic[TRAFFIC_IN];
+    const struct traffic *tx = &b->traffic[TRAFFIC_OUT];
+    const struct traffic *rx_rate = &b->rate[TRAFFIC_IN];
+    const struct traffic *tx_rate = &b->rate[TRAFFIC_OUT];
+    char text[ADDR_TEXT_MAX];
+
+    return json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name", b->name,
+        "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state", config_state_name(b->state),
+        "health", judge_state_name(b->health), "clients", (json_int_t)b->clients, "new_clients_total",
+        (json_int_t)b->new_clients_total, "init_unanswered_total", (json_int_t)b->init_unanswered_total, "rx_packets",
+        (json_int_t)rx->packets, "rx_bytes", (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes",
+        (json_int_t)tx->bytes, "rx_pps", (json_int_t)rx_rate->packets, "rx_bps",
+        (json_int_t)(rx_rate->bytes * BITS_PER_BYTE), "tx_pps", (json_int_t)tx_rate->packets, "tx_bps",
+        (json_int_t)(tx_rate->bytes * BITS_PER_BYTE), "probe_ms", probe_ms(b), "fragmentation",
+        fragmentation(b->fragmentation));
+}
+
+/* Opens an object and leaves it open for one more member, a list. */
+static int open_object(FILE *out, json_t *head, const char *list)
+{
+    int err;
+
+    fputc('{', out);
+    err = body_write_json(out, head, JSON_EMBED);
+    fprintf(out, ",\"%s\":[", list);
+    return err;
+}
+
+static int write_backend(struct walk *w, const struct service *service, FILE *out)
+{
+    int err = 0;
+
+    if (w->backend == 0) {
+        if (w->service)
+            fputc(',', out);
+        err = open_object(out, service_head(w, service), "backends");
+    }
+    if (!err && w->backend < service->backend_count) {
+        if (w->backend)
+            fputc(',', out);
+        err = body_write_json(out, backend_json(&w->dp->bindings.pool->backends[service->first_backend + w->backend]),
+                              0);
+    }
+    if (++w->backend >= service->backend_count) {
+        fputs("]}", out);
+        w->service++;
+        w->backend = 0;
+    }
+    return err;
+}
+
+static int next_slice(void *state, FILE *out)
+{
+    struct walk *w = state;
+    const struct pool *pool = w->dp->bindings.pool;
+    int err = 0;
+
+    if (!w->begun) {
+        err = open_object(out, document_head(w), "services");
+        w->begun = true;
+    }
+    for (int rows = 0; !err && rows < BODY_SLICE_ROWS && w->service < pool->service_count; rows++)
+        err = write_backend(w, &pool->services[w->service], out);
+    if (err)
+        return err;
+    if (w->service < pool->service_count)
+        return BODY_MORE;
+    fputs("]}", out);
+    return BODY_END;
+}
+
+int status_json(const struct dataplane *dp, uint64_t started_ms, uint64_t now_ms, struct body *out)
+{
+    struct walk *w = malloc(sizeof *w);
+
+    if (!w)
+        return -ENOMEM;
+    *w = (struct walk){.dp = dp, .started_ms = started_ms, .now_ms = now_ms};
+    *out = (struct body){.next = next_slice, .destroy = free, .state = w};
+    return 0;
+}

@@ -1,0 +1,194 @@
+#include "app/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <systemd/sd-daemon.h>
+#include <uv.h>
+
+#include "admin/admin.h"
+#include "app/probes.h"
+#include "app/upkeep.h"
+#include "base/err.h"
+#include "lb/dataplane.h"
+#include "lb/io_socket.h"
+#include "lb/kernel.h"
+
+enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
+static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
+    [SIGNAL_TERM] = SIGTERM, [SIGNAL_INT] = SIGINT, [SIGNAL_HUP] = SIGHUP};
+
+/* What has been started is not NULL; daemon_stop() closes just that. */
+struct daemon {
+    uv_loop_t loop;
+    const struct config *config;
+    const struct log *log;
+    struct pool *pool;
+    struct dataplane dp;
+    bool dp_ready;
+    bool kernel_ready;
+    struct io_socket *io;
+    struct upkeep *upkeep;
+    struct probes *probes;
+    struct admin *admin;
+    uv_signal_t signals[SIGNAL_COUNT];
+    int signal_count;
+    bool stopping;
+};
+
+static void on_part_closed(void *ctx)
+{
+    (void)ctx; /* the loop ends by itself when the last handle has gone */
+}
+
+/* Closes what runs on the loop. New packets first: what is under way has been answered within the same turn.
+ */
+static void stop(struct daemon *d)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    sd_notify(0, "STOPPING=1");
+    if (d->io)
+        io_socket_close(d->io, on_part_closed, NULL);
+    if (d->probes)
+        probes_close(d->probes, on_part_closed, NULL);
+    if (d->admin)
+        admin_close(d->admin, on_part_closed, NULL);
+    if (d->upkeep)
+        upkeep_close(d->upkeep, on_part_closed, NULL);
+    for (int i = 0; i < d->signal_count; i++)
+        uv_close((uv_handle_t *)&d->signals[i], NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct daemon *d = handle->data;
+
+    if (number == SIGHUP) {
+        log_warn(d->log,
+                 "SIGHUP: this version cannot reload its configuration; restart it to use a changed file");
+        return;
+    }
+    log_info(d->log, "ending on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    stop(d);
+}
+
+static int watch_signals(struct daemon *d)
+{
+    for (; d->signal_count < SIGNAL_COUNT; d->signal_count++) {
+        uv_signal_t *handle = &d->signals[d->signal_count];
+        int err = uv_signal_init(&d->loop, handle);
+        if (err)
+            return err;
+        handle->data = d;
+        err = uv_signal_start(handle, on_signal, SIGNAL_NUMBERS[d->signal_count]);
+        if (err) {
+            uv_close((uv_handle_t *)handle, NULL);
+            return err;
+        }
+    }
+    return 0;
+}
+
+static void on_health_changed(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    upkeep_check_alarms(d->upkeep);
+}
+
+static int start_dataplane(struct daemon *d)
+{
+    uint64_t seed = 0;
+
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        return -errno;
+    d->pool = pool_create(d->config);
+    if (!d->pool)
+        return -ENOMEM;
+    const int err = dataplane_init(&d->dp, d->pool, d->config->max_clients, seed);
+    d->dp_ready = !err;
+    return err;
+}
+
+/* Our ports are bound before the kernel is told of them, so that a second ikelb fails before it disturbs the
+ * first. */
+static int start_io(struct daemon *d)
+{
+    int err = io_socket_create(&d->loop, &d->dp, d->log, &d->io);
+
+    if (!err)
+        err = kernel_start(d->pool, io_socket_return_ports(d->io), d->log);
+    d->kernel_ready = !err;
+    return err ? err : io_socket_start(d->io);
+}
+
+static int start_admin(struct daemon *d)
+{
+    const struct admin_settings settings = {
+        .socket_path = d->config->admin_socket,
+        .dataplane = &d->dp,
+        .log = d->log,
+        .started_ms = uv_now(&d->loop),
+    };
+    int err = 0;
+
+    d->admin = admin_create(&d->loop, &settings, &err);
+    return d->admin ? 0 : err;
+}
+
+static int start(struct daemon *d)
+{
+    int err = start_dataplane(d);
+
+    if (!err)
+        err = watch_signals(d);
+    if (!err)
+        err = start_io(d);
+    if (!err)
+        err = start_admin(d);
+    if (!err)
+        err = upkeep_create(&d->loop, &d->dp, d->log, &d->upkeep);
+    if (!err)
+        err = probes_create(&d->loop, d->config, d->pool, d->log, on_health_changed, d, &d->probes);
+    return err;
+}
+
+static void deinit(struct daemon *d)
+{
+    if (d->kernel_ready)
+        kernel_stop(d->log);
+    if (d->dp_ready)
+        dataplane_deinit(&d->dp);
+    pool_destroy(d->pool);
+    (void)uv_loop_close(&d->loop);
+}
+
+int daemon_run(const struct config *config, const struct log *log)
+{
+    struct daemon d = {.config = config, .log = log};
+    int err = uv_loop_init(&d.loop);
+
+    if (err) {
+        log_error(log, "cannot start: %s", uv_strerror(err));
+        return err;
+    }
+    err = start(&d);
+    if (err) {
+        log_error(log, "cannot start: %s", err_text(err));
+        stop(&d);
+    } else {
+        log_info(log,
+                 "ikelb " IKELB_VERSION " serves %zu service%s with %zu backend%s, for at most %" PRIu32
+                 " clients",
+                 d.pool->service_count, d.pool->service_count == 1 ? "" : "s", d.pool->backend_count,
+                 d.pool->backend_count == 1 ? "" : "s", config->max_clients);
+        sd_notify(0, "READY=1");
+    }
+    uv_run(&d.loop, UV_RUN_DEFAULT);
+    deinit(&d);
+    return err;
+}

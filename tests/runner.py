@@ -1,0 +1,186 @@
+"""Builds ikelb and runs every stage of its tests; prints a line a test and, last, 'N passed, N failed'."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ASAN = ROOT / "build" / "asan"
+FUZZ = ROOT / "build" / "fuzz"
+FUZZ_SECONDS = 20
+
+
+class Tally:
+    """Counts what passed and what failed, and prints it as it goes."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed: list[str] = []
+
+    def add(self, name: str, ok: bool, seconds: float, output: str = "") -> None:
+        print(f"{'ok  ' if ok else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
+        if ok:
+            self.passed += 1
+        else:
+            self.failed.append(name)
+            print(output[-20000:], flush=True)
+
+
+def run(command: list[str | Path], timeout: float = 600, **env: str) -> tuple[bool, str, float]:
+    """Runs a command; whether it exited with 0, what it printed, and how long it took."""
+    start = time.monotonic()
+    try:
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, timeout=timeout, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        ok, output = done.returncode == 0, done.stdout
+    except subprocess.TimeoutExpired as expired:
+        ok, output = False, f"{expired.stdout or ''}\nno end within {timeout} s"
+    return ok, output, time.monotonic() - start
+
+
+def build(tally: Tally, preset: str) -> bool:
+    """Configures and builds a preset. Counted only when it fails: a build is no test."""
+    for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset]):
+        ok, output, seconds = run(command, timeout=1200)
+        if not ok:
+            tally.add(f"build {preset}", False, seconds, output)
+            return False
+    return True
+
+
+def c_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def stage_style(tally: Tally, word: str) -> None:
+    checks = {
+        "style: include direction": [sys.executable, "tests/check_includes.py"],
+        "style: include check finds a violation": [sys.executable, "tests/check_includes.py", "--self-test"],
+        "style: clang-format": ["clang-format", "--dry-run", "-Werror", *c_files()],
+    }
+    for name, command in checks.items():
+        if word in name:
+            ok, output, seconds = run(command)
+            tally.add(name, ok, seconds, output)
+
+
+def stage_tidy(tally: Tally, word: str) -> None:
+    """clang-tidy over every source file of the product."""
+    if not build(tally, "asan"):
+        return
+    sources = [f for f in c_files() if f.endswith(".c") and not f.startswith("tests/") and word in f]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {f: pool.submit(run, ["clang-tidy", "--quiet", "-p", ASAN, f]) for f in sources}
+        for name, job in jobs.items():
+            ok, output, seconds = job.result()
+            tally.add(f"tidy: {name}", ok, seconds, output)
+
+
+def stage_unit(tally: Tally, word: str) -> None:
+    """Each cmocka program, under AddressSanitizer and UndefinedBehaviorSanitizer; its tests are counted one by one."""
+    if not build(tally, "asan"):
+        return
+    for program in sorted((ASAN / "tests").glob("test_*")):
+        if not program.is_file() or word not in program.name:
+            continue
+        ok, output, seconds = run([program], timeout=120)
+        passed = re.findall(r"^\[       OK \] (\S+)", output, re.MULTILINE)
+        failed = set(re.findall(r"^\[  FAILED  \] (test_\S+)", output, re.MULTILINE))
+        if ok and passed:
+            tally.passed += len(passed)
+            print(f"ok   unit: {program.name}: {len(passed)} tests ({seconds:.1f} s)", flush=True)
+        else:
+            tally.passed += len(set(passed) - failed)
+            tally.add(f"unit: {program.name}: {', '.join(sorted(failed)) or 'did not end well'}", False, seconds, output)
+
+
+def stage_cli(tally: Tally, word: str) -> None:
+    """The binary's usage, help and `check`, as a user's shell sees them."""
+    if word in "cli" and build(tally, "asan"):
+        ok, output, seconds = run([sys.executable, "tests/cli/test_cli.py"], IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+        tally.add("cli: usage, help, check", ok, seconds, output)
+
+
+def stage_fuzz(tally: Tally, word: str) -> None:
+    """Each fuzz target for some seconds, from its corpus; what it finds is written below build/fuzz."""
+    if not build(tally, "fuzz"):
+        return
+
+    def fuzz(program: Path) -> tuple[bool, str, float]:
+        name = program.name.removeprefix("fuzz_")
+        work = FUZZ / "work" / name
+        work.mkdir(parents=True, exist_ok=True)
+        corpus = ROOT / "tests" / "fuzz" / "corpus" / name
+        return run([program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5", "-rss_limit_mb=2048",
+                    f"-artifact_prefix={FUZZ}/{name}-", work, corpus], timeout=FUZZ_SECONDS + 120)
+
+    programs = [p for p in sorted((FUZZ / "tests").glob("fuzz_*")) if p.is_file() and word in p.name]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for program, (ok, output, seconds) in zip(programs, pool.map(fuzz, programs)):
+            tally.add(f"fuzz: {program.name}", ok, seconds, output)
+
+
+def stage_e2e(tally: Tally, word: str) -> None:
+    """Network namespaces and real strongSwan; ikelb built with the sanitizers."""
+    if not build(tally, "asan"):
+        return
+    listed, names, _ = run([sys.executable, "tests/e2e/run.py", "--list"])
+    if not listed:
+        tally.add("e2e: list", False, 0, names)
+        return
+    for name in names.split():
+        if word in name:
+            ok, output, seconds = run([sys.executable, "tests/e2e/run.py", name], timeout=300,
+                                      IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+            tally.add(f"e2e: {name}", ok, seconds, output)
+
+
+def stage_lab(tally: Tally, word: str) -> None:
+    """The demonstration itself, as the README tells newcomers to run it."""
+    if word in "lab":
+        ok, output, seconds = run(["./lab/run"], timeout=400)
+        tally.add("lab: ./lab/run", ok, seconds, output)
+
+
+STAGES: dict[str, Callable[[Tally, str], None]] = {
+    "style": stage_style,
+    "tidy": stage_tidy,
+    "unit": stage_unit,
+    "cli": stage_cli,
+    "fuzz": stage_fuzz,
+    "e2e": stage_e2e,
+    "lab": stage_lab,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(STAGES), help="run this stage; may be given again")
+    parser.add_argument("-k", metavar="WORD", default="", help="run only what has WORD in its name")
+    options = parser.parse_args()
+    tally = Tally()
+    start = time.monotonic()
+
+    for name in options.only or STAGES:
+        print(f"== {name}", flush=True)
+        STAGES[name](tally, options.k)
+    print(f"{time.monotonic() - start:.0f} s in all")
+    for name in tally.failed:
+        print(f"FAIL {name}")
+    if tally.passed + len(tally.failed) == 0:
+        print("no test has that name")
+        return 2
+    print(f"{tally.passed} passed, {len(tally.failed)} failed")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
