@@ -9,6 +9,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+/* For clients that connect and say nothing, or say it very slowly. */
+#define IDLE_S     5
+#define REQUEST_MS 30000
+
 struct admin {
     struct api api;
     struct unix_socket socket;
@@ -29,8 +33,10 @@ static int listen_at(struct admin *admin, const struct admin_settings *settings)
     const int fd = unix_socket_listen(settings->socket_path, &admin->socket);
 
     if (fd == ERR_EXISTS)
-        log_error(settings->log, "admin: another ikelb runs: it answers on %s; stop it, or give this one another "
-                                 "admin.socket", settings->socket_path);
+        log_error(settings->log,
+                  "admin: another ikelb runs: it answers on %s; stop it, or give this one another "
+                  "admin.socket",
+                  settings->socket_path);
     else if (fd < 0)
         log_error(settings->log, "admin: cannot listen on %s: %s", settings->socket_path, err_text(fd));
     return fd;
@@ -52,7 +58,14 @@ struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *setting
         free(admin);
         return NULL;
     }
-    const struct http_settings http = {.listen_fd = fd, .log = settings->log, .handle = handle, .ctx = admin};
+    const struct http_settings http = {
+        .listen_fd = fd,
+        .idle_s = IDLE_S,
+        .request_ms = REQUEST_MS,
+        .log = settings->log,
+        .handle = handle,
+        .ctx = admin,
+    };
     admin->http = http_create(loop, &http, err);
     if (!admin->http) {
         log_error(settings->log, "admin: cannot serve on %s: %s", settings->socket_path, err_text(*err));

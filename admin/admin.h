@@ -16,11 +16,12 @@ struct admin_settings {
     uint64_t started_ms;        /* clock_now_ms() when the daemon started */
 };
 
-/* Listens and serves from now on. NULL after a logged error, which is also in *err (see unix_socket_listen()). */
+/* Listens and serves from now on. NULL after a logged error, which is also in *err (see
+ * unix_socket_listen()). */
 struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *settings, int *err);
 
 /*
- * Removes the socket and cuts all connections at once. Memory is freed, and closed(ctx) called (if not NULL), when the
- * loop has let go of the handles: run it on. NULL calls closed(ctx) at once.
+ * Removes the socket and cuts all connections at once. Memory is freed, and closed(ctx) called (if not NULL),
+ * when the loop has let go of the handles: run it on. NULL calls closed(ctx) at once.
  */
 void admin_close(struct admin *admin, void (*closed)(void *ctx), void *ctx);

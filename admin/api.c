@@ -78,7 +78,8 @@ static void get_readyz(const struct api *api, const struct http_request *request
     }
     if (json_array_size(lost))
         response->status = STATUS_UNAVAILABLE;
-    response->json = json_pack("{s:b, s:o}", "ready", json_array_size(lost) == 0, "services_without_backend", lost);
+    response->json =
+        json_pack("{s:b, s:o}", "ready", json_array_size(lost) == 0, "services_without_backend", lost);
 }
 
 void api_handle(const struct api *api, const struct http_request *request, uint64_t now_ms,

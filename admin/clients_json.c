@@ -20,8 +20,8 @@ static json_t *port_json(uint16_t port)
 }
 
 /*
- * A pin learns of traffic only when its flows end; until then they know better. Its latest ports lead to them. Times
- * in the future, of a flow seen after this page was asked for, count as now.
+ * A pin learns of traffic only when its flows end; until then they know better. Its latest ports lead to
+ * them. Times in the future, of a flow seen after this page was asked for, count as now.
  */
 static uint32_t idle_ms(const struct walk *w, const struct pin *pin)
 {
@@ -34,7 +34,8 @@ static uint32_t idle_ms(const struct walk *w, const struct pin *pin)
             .client_port = pin->ports[port],
             .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
         };
-        const uint32_t index = pin->ports[port] && pin->flow_count ? flows_find_in(b->flows, &key) : FLOW_NONE;
+        const uint32_t index =
+            pin->ports[port] && pin->flow_count ? flows_find_in(b->flows, &key) : FLOW_NONE;
         if (index == FLOW_NONE)
             continue;
         const int32_t flow_idle = (int32_t)(w->now_ms - flows_get(b->flows, index)->seen_ms);
@@ -58,11 +59,12 @@ static json_t *pin_json(const struct walk *w, const struct pin *pin)
 
     return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o}", "service",
                      pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
-                     pool->backends[pin->backend].name, "stage", pin_stage_name((enum pin_stage)pin->stage), "ports",
-                     "500", port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]),
-                     "confirmed", (pin->flags & PIN_CONFIRMED) != 0, "age_s",
-                     (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s", (json_int_t)(idle_ms(w, pin) / 1000),
-                     "flows", (json_int_t)pin->flow_count, "fragmentation", fragmentation(pin));
+                     pool->backends[pin->backend].name, "stage", pin_stage_name((enum pin_stage)pin->stage),
+                     "ports", "500", port_json(pin->ports[IKE_PORT_500]), "4500",
+                     port_json(pin->ports[IKE_PORT_4500]), "confirmed", (pin->flags & PIN_CONFIRMED) != 0,
+                     "age_s", (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
+                     (json_int_t)(idle_ms(w, pin) / 1000), "flows", (json_int_t)pin->flow_count,
+                     "fragmentation", fragmentation(pin));
 }
 
 /* The next pin of the page, or NULL at its end; the slots looked at are taken off the page's. */
@@ -87,11 +89,12 @@ static int write_row(struct walk *w, const struct pin *pin, FILE *out)
     return body_write_json(out, pin_json(w, pin), 0);
 }
 
-/* The table has ended only if slots were left to look at. */
+/* The table has ended if there is nothing further on although slots were left to look at. */
 static void write_end(const struct walk *w, FILE *out)
 {
     char text[CLIENTS_CURSOR_MAX];
-    const bool has_ended = w->rows < w->query.limit && w->slots_left > 0;
+    struct walk ahead = *w;
+    const bool has_ended = !next_pin(&ahead) && ahead.slots_left > 0;
 
     if (has_ended)
         fputs("],\"next\":null}", out);
@@ -120,7 +123,8 @@ static int next_slice(void *state, FILE *out)
     return BODY_MORE;
 }
 
-int clients_json(const struct dataplane *dp, const struct clients_query *query, uint64_t now_ms, struct body *out)
+int clients_json(const struct dataplane *dp, const struct clients_query *query, uint64_t now_ms,
+                 struct body *out)
 {
     struct walk *w = malloc(sizeof *w);
 

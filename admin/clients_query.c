@@ -59,7 +59,8 @@ static void list_backends(const struct pool *pool, char *text, size_t size)
         const char *service = pool->services[backend->service].name;
         const char *separator = i ? ", " : "";
         /* Room is kept for the words that end a list too long to be shown. */
-        if (len + strlen(separator) + strlen(service) + strlen(backend->name) + sizeof "/, and 1024 more" > size) {
+        if (len + strlen(separator) + strlen(service) + strlen(backend->name) + sizeof "/, and 1024 more" >
+            size) {
             snprintf(text + len, size - len, "%sand %zu more", separator, pool->backend_count - i);
             return;
         }
@@ -94,7 +95,8 @@ static int read_backend(const struct pool *pool, const char *name, struct client
     return ERR_NOT_FOUND;
 }
 
-static int read_one(const struct pool *pool, const struct http_query *q, struct clients_query *out, char *error)
+static int read_one(const struct pool *pool, const struct http_query *q, struct clients_query *out,
+                    char *error)
 {
     char word[ECHO_LEN];
 
@@ -108,7 +110,8 @@ static int read_one(const struct pool *pool, const struct http_query *q, struct 
     } else if (strcmp(q->key, "after") == 0) {
         if (read_cursor(q->value, &out->after) == 0)
             return 0;
-        snprintf(error, CLIENTS_ERROR_MAX, "after: '%s' is not the `next` of an answer", echo(q->value, word));
+        snprintf(error, CLIENTS_ERROR_MAX, "after: '%s' is not the `next` of an answer",
+                 echo(q->value, word));
     } else {
         snprintf(error, CLIENTS_ERROR_MAX, "unknown parameter '%s'; allowed are backend, after and limit",
                  echo(q->key, word));

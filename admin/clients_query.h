@@ -21,8 +21,8 @@ struct clients_query {
 #define CLIENTS_ERROR_MAX 512
 
 /*
- * Reads the query. 0; ERR_MALFORMED (bad or unknown parameter) or ERR_NOT_FOUND (no such backend), with what is wrong
- * and what is allowed in `error`. The backend is named NAME, at all services, or SERVICE/NAME.
+ * Reads the query. 0; ERR_MALFORMED (bad or unknown parameter) or ERR_NOT_FOUND (no such backend), with what
+ * is wrong and what is allowed in `error`. The backend is named NAME, at all services, or SERVICE/NAME.
  */
 int clients_query_read(const struct pool *pool, const struct http_query *query, size_t count,
                        struct clients_query *out, char error[static CLIENTS_ERROR_MAX]);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,8 +11,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define HANDLE_COUNT  2
-#define LOG_TEXT_MAX  256
+#define HANDLE_COUNT          2
+#define LOG_TEXT_MAX          256
 #define PORT_OF_A_UNIX_SOCKET 0
 
 /* An open connection, and when it last got anywhere: opened, or a request answered. */
@@ -27,6 +28,7 @@ struct http {
     const struct log *log;
     http_handler handle;
     void *handle_ctx;
+    uint64_t request_ms;
     struct peer peers[HTTP_CONNECTIONS_MAX];
     int open_handles;
     void (*closed)(void *ctx);
@@ -98,7 +100,8 @@ static struct MHD_Response *response_of_body(const struct body *body)
     }
     s->body = *body;
     s->step = BODY_MORE;
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_MEMORY_BYTES, stream_read, s, stream_destroy);
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_MEMORY_BYTES, stream_read, s,
+                                                 stream_destroy);
     if (!response)
         stream_destroy(s);
     return response;
@@ -153,16 +156,19 @@ static enum MHD_Result collect_query(void *cls, enum MHD_ValueKind kind, const c
 }
 
 /*
- * Called once when the headers are there and again when the body is. Bodies are not wanted and are thrown away; the
- * answer to a method that may bring one is given at once, after which the library closes the connection.
+ * Called once when the headers are there and again when the body is. Bodies are not wanted and are thrown
+ * away; the answer to a method that may bring one is given at once, after which the library closes the
+ * connection.
  */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *upload, size_t *upload_len, void **seen)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_len, void **seen)
 {
     struct http *http = cls;
     struct http_request request = {.method = method, .path = url};
     struct http_response response = {.status = MHD_HTTP_OK};
-    const bool brings_no_body = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    const bool brings_no_body =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 
     (void)version;
     (void)upload;
@@ -211,8 +217,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **se
 }
 
 /*
- * The library's own timeout starts again with every byte. A client that trickles is cut off here; each of its bytes
- * wakes us up to see it.
+ * The library's own timeout starts again with every byte. A client that trickles is cut off here; each of its
+ * bytes wakes us up to see it.
  */
 static void cut_overdue(struct http *http)
 {
@@ -220,7 +226,7 @@ static void cut_overdue(struct http *http)
 
     for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
         const struct peer *peer = &http->peers[i];
-        if (!peer->connection || now_ms - peer->progress_ms < HTTP_REQUEST_MS)
+        if (!peer->connection || now_ms - peer->progress_ms < http->request_ms)
             continue;
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(peer->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -268,15 +274,21 @@ static void on_library_log(void *cls, const char *format, va_list args)
     log_debug(http->log, "admin: http: %s", text);
 }
 
-static struct MHD_Daemon *start_daemon(struct http *http, int listen_fd)
+static struct MHD_Daemon *start_daemon(struct http *http, const struct http_settings *settings)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_THREAD_SAFETY | MHD_USE_ERROR_LOG, PORT_OF_A_UNIX_SOCKET, NULL,
-                            NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http,
-                            MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_BYTES,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED,
-                            on_completed, http, MHD_OPTION_END);
+    const struct MHD_OptionItem options[] = {
+        {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, http}, /* first, to hear of the others */
+        {MHD_OPTION_LISTEN_SOCKET, settings->listen_fd, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_s, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_MEMORY_BYTES, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, PORT_OF_A_UNIX_SOCKET, NULL, NULL, on_request,
+                            http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -315,9 +327,10 @@ struct http *http_create(uv_loop_t *loop, const struct http_settings *settings, 
         return NULL;
     }
     http->log = settings->log;
+    http->request_ms = settings->request_ms;
     http->handle = settings->handle;
     http->handle_ctx = settings->ctx;
-    http->daemon = start_daemon(http, settings->listen_fd);
+    http->daemon = start_daemon(http, settings);
     if (!http->daemon) {
         *err = ERR_LIBRARY;
         close(settings->listen_fd);

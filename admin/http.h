@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "admin/body.h"
@@ -10,10 +11,9 @@
 
 /* Bounds on what clients can make us hold. Above the first, more clients wait in the socket's backlog. */
 #define HTTP_CONNECTIONS_MAX 32
-#define HTTP_MEMORY_BYTES    (16 * 1024) /* a connection's whole memory: request line, headers and output buffer */
-#define HTTP_IDLE_S          5           /* a silent connection is closed after this */
-#define HTTP_REQUEST_MS      30000       /* and one that neither says nor takes a whole request's worth after this */
-#define HTTP_QUERY_MAX       8
+#define HTTP_MEMORY_BYTES                                                                                    \
+    (16 * 1024) /* a connection's whole memory: request line, headers and output buffer */
+#define HTTP_QUERY_MAX 8
 
 /* Decoded already. */
 struct http_query {
@@ -40,6 +40,8 @@ typedef void (*http_handler)(void *ctx, const struct http_request *request, stru
 
 struct http_settings {
     int listen_fd;         /* taken over, on failure too */
+    unsigned idle_s;       /* a silent connection is closed after this */
+    uint64_t request_ms;   /* and after this one that does not get a whole request through */
     const struct log *log; /* borrowed */
     http_handler handle;
     void *ctx;
@@ -50,5 +52,6 @@ struct http;
 /* Serves from now on; NULL and a negative error in *err. */
 struct http *http_create(uv_loop_t *loop, const struct http_settings *settings, int *err);
 
-/* Cuts all connections at once; frees everything, and calls closed(ctx), when the loop has let go of the handles. */
+/* Cuts all connections at once; frees everything, and calls closed(ctx), when the loop has let go of the
+ * handles. */
 void http_close(struct http *http, void (*closed)(void *ctx), void *ctx);

@@ -7,7 +7,8 @@
 
 #define BITS_PER_BYTE 8
 
-/* Where the writer stands: before the document (`begun` false), or before backend `backend` of service `service`. */
+/* Where the writer stands: before the document (`begun` false), or before backend `backend` of service
+ * `service`. */
 struct walk {
     const struct dataplane *dp;
     uint64_t started_ms;
@@ -27,7 +28,8 @@ static json_t *drops(const struct dataplane *dp)
     json_t *all = json_object();
 
     for (int i = 0; all && i < DROP_REASON_COUNT; i++) {
-        if (json_object_set_new(all, drop_reason_name((enum drop_reason)i), json_integer((json_int_t)dp->drops[i]))) {
+        if (json_object_set_new(all, drop_reason_name((enum drop_reason)i),
+                                json_integer((json_int_t)dp->drops[i]))) {
             json_decref(all);
             all = NULL;
         }
@@ -40,8 +42,8 @@ static json_t *document_head(const struct walk *w)
     const struct bindings *b = &w->dp->bindings;
 
     return json_pack("{s:s, s:I, s:o, s:{s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
-                     (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "tables", "pins",
-                     table(pins_count(b->pins), pins_capacity(b->pins)), "flows",
+                     (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "tables",
+                     "pins", table(pins_count(b->pins), pins_capacity(b->pins)), "flows",
                      table(flows_count(b->flows), flows_capacity(b->flows)));
 }
 
@@ -75,9 +77,9 @@ static json_t *alarms(const struct walk *w, const struct service *service)
 
 static json_t *service_head(const struct walk *w, const struct service *service)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", service->name, "mode", config_mode_name(service->mode),
-                     "schedule", config_schedule_name(service->schedule), "vip", vips(service), "alarms",
-                     alarms(w, service));
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", service->name, "mode",
+                     config_mode_name(service->mode), "schedule", config_schedule_name(service->schedule),
+                     "vip", vips(service), "alarms", alarms(w, service));
 }
 
 static json_t *fragmentation(enum fragmentation f)
@@ -99,15 +101,15 @@ static json_t *backend_json(const struct backend *b)
     char text[ADDR_TEXT_MAX];
 
     return json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name", b->name,
-        "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state", config_state_name(b->state),
-        "health", judge_state_name(b->health), "clients", (json_int_t)b->clients, "new_clients_total",
-        (json_int_t)b->new_clients_total, "init_unanswered_total", (json_int_t)b->init_unanswered_total, "rx_packets",
-        (json_int_t)rx->packets, "rx_bytes", (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes",
-        (json_int_t)tx->bytes, "rx_pps", (json_int_t)rx_rate->packets, "rx_bps",
-        (json_int_t)(rx_rate->bytes * BITS_PER_BYTE), "tx_pps", (json_int_t)tx_rate->packets, "tx_bps",
-        (json_int_t)(tx_rate->bytes * BITS_PER_BYTE), "probe_ms", probe_ms(b), "fragmentation",
-        fragmentation(b->fragmentation));
+        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name",
+        b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state",
+        config_state_name(b->state), "health", judge_state_name(b->health), "clients", (json_int_t)b->clients,
+        "new_clients_total", (json_int_t)b->new_clients_total, "init_unanswered_total",
+        (json_int_t)b->init_unanswered_total, "rx_packets", (json_int_t)rx->packets, "rx_bytes",
+        (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes", (json_int_t)tx->bytes,
+        "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", (json_int_t)(rx_rate->bytes * BITS_PER_BYTE),
+        "tx_pps", (json_int_t)tx_rate->packets, "tx_bps", (json_int_t)(tx_rate->bytes * BITS_PER_BYTE),
+        "probe_ms", probe_ms(b), "fragmentation", fragmentation(b->fragmentation));
 }
 
 /* Opens an object and leaves it open for one more member, a list. */
@@ -133,8 +135,8 @@ static int write_backend(struct walk *w, const struct service *service, FILE *ou
     if (!err && w->backend < service->backend_count) {
         if (w->backend)
             fputc(',', out);
-        err = body_write_json(out, backend_json(&w->dp->bindings.pool->backends[service->first_backend + w->backend]),
-                              0);
+        err = body_write_json(
+            out, backend_json(&w->dp->bindings.pool->backends[service->first_backend + w->backend]), 0);
     }
     if (++w->backend >= service->backend_count) {
         fputs("]}", out);

@@ -36,7 +36,8 @@ static int make_directory_of(const char *path)
     return chmod(directory, DIRECTORY_MODE) < 0 ? -errno : 0; /* whatever the umask made of it */
 }
 
-/* Only a refused connection proves that nobody listens; every other answer, a full backlog too, is a sign of life. */
+/* Only a refused connection proves that nobody listens; every other answer, a full backlog too, is a sign of
+ * life. */
 static bool is_stale(const struct sockaddr_un *addr)
 {
     const int fd = open_socket();
@@ -66,7 +67,8 @@ static int bind_and_listen(int fd, const struct sockaddr_un *addr, struct unix_s
 {
     struct stat st;
 
-    /* bind() gives the file the mode of the socket less the umask: at no time is it open to more than it shall be. */
+    /* bind() gives the file the mode of the socket less the umask: at no time is it open to more than it
+     * shall be. */
     if (fchmod(fd, SOCKET_MODE) < 0 || bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0)
         return errno == EADDRINUSE ? ERR_EXISTS : -errno;
     if (lstat(addr->sun_path, &st) < 0)

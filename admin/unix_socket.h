@@ -1,4 +1,5 @@
-/* The listening UNIX socket: replaces what a dead daemon left behind, refuses to take over from a live one. */
+/* The listening UNIX socket: replaces what a dead daemon left behind, refuses to take over from a live one.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -13,9 +14,10 @@ struct unix_socket {
 };
 
 /*
- * Listens at `path` with mode 0660, and makes the directory (mode 0755, one level) if it is missing. The descriptor
- * (non-blocking, close-on-exec) and what unix_socket_remove() needs in *out; or a negative error: ERR_EXISTS when
- * somebody answers there, -ENOTSOCK when the path is something else than a socket, -ENAMETOOLONG, or what the system says.
+ * Listens at `path` with mode 0660, and makes the directory (mode 0755, one level) if it is missing. The
+ * descriptor (non-blocking, close-on-exec) and what unix_socket_remove() needs in *out; or a negative error:
+ * ERR_EXISTS when somebody answers there, -ENOTSOCK when the path is something else than a socket,
+ * -ENAMETOOLONG, or what the system says.
  */
 int unix_socket_listen(const char *path, struct unix_socket *out);
 

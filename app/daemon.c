@@ -11,6 +11,7 @@
 #include "admin/admin.h"
 #include "app/probes.h"
 #include "app/upkeep.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "lb/dataplane.h"
 #include "lb/io_socket.h"
@@ -130,9 +131,9 @@ static int start_admin(struct daemon *d)
 {
     const struct admin_settings settings = {
         .socket_path = d->config->admin_socket,
-        .dataplane = &d->dp,
+        .dp = &d->dp,
         .log = d->log,
-        .started_ms = uv_now(&d->loop),
+        .started_ms = clock_now_ms(),
     };
     int err = 0;
 

@@ -70,9 +70,9 @@ struct config {
 };
 
 /*
- * Reads and validates a file. 0 with a configuration to be freed by config_destroy() in *out; ERR_CONFIG after every
- * error of the file has been written to `errors`, each as "FILE:LINE:COLUMN: key.path: what is wrong and what is
- * allowed"; -errno (also written to `errors`) if the file cannot be read.
+ * Reads and validates a file. 0 with a configuration to be freed by config_destroy() in *out; ERR_CONFIG
+ * after every error of the file has been written to `errors`, each as "FILE:LINE:COLUMN: key.path: what is
+ * wrong and what is allowed"; -errno (also written to `errors`) if the file cannot be read.
  */
 int config_load(const char *path, FILE *errors, struct config **out);
 

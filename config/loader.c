@@ -14,7 +14,7 @@ struct loader {
     int err;
 };
 
-/* Reads one value of a key into `slot`. The node's kind fits already, unless the reader is for lists or sections. */
+/* Reads a scalar into `slot`. */
 typedef void reader_fn(struct loader *loader, const struct schema_key *key, struct node *node, void *slot);
 
 static void read_node(struct loader *loader, const struct schema_key *key, struct node *node, void *slot);
@@ -29,13 +29,14 @@ static void reject(struct loader *loader, const struct schema_key *key, struct n
 }
 
 /* The same, with the value quoted before the reason. */
-static void reject_text(struct loader *loader, const struct schema_key *key, struct node *node, const char *reason)
+static void reject_text(struct loader *loader, const struct schema_key *key, struct node *node,
+                        const char *reason)
 {
     char quoted[REPORT_QUOTED_MAX];
     char expected[SCHEMA_TEXT_MAX];
 
-    node_reject(loader->report, node, "%s %s; must be %s", report_quote(node->text, node->len, quoted), reason,
-                schema_expected(key, expected));
+    node_reject(loader->report, node, "%s %s; must be %s", report_quote(node->text, node->len, quoted),
+                reason, schema_expected(key, expected));
 }
 
 static void read_name(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
@@ -73,7 +74,8 @@ static void read_path(struct loader *loader, const struct schema_key *key, struc
         memcpy(slot, node->text, node->len + 1);
 }
 
-/* A decimal number without sign and leading zeros (which YAML 1.1 takes for octal); what is too big is UINT64_MAX. */
+/* A decimal number without sign and leading zeros (which YAML 1.1 takes for octal); what is too big is
+ * UINT64_MAX. */
 static bool parse_decimal(const char *text, size_t len, uint64_t *out)
 {
     if (len == 0 || strspn(text, "0123456789") != len || (text[0] == '0' && len > 1))
@@ -131,9 +133,12 @@ static void reject_word(struct loader *loader, const struct schema_key *key, str
         if (suggest_nearer(node->text, key->words->names[i], &best))
             meant = key->words->names[i];
     }
-    node_reject(loader->report, node, "%s is unknown%s%s%s; must be %s", report_quote(node->text, node->len, quoted),
-                meant ? ", did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "",
-                schema_expected(key, expected));
+    report_quote(node->text, node->len, quoted);
+    schema_expected(key, expected);
+    if (meant)
+        node_reject(loader->report, node, "%s is unknown, did you mean \"%s\"? Must be %s", quoted, meant, expected);
+    else
+        node_reject(loader->report, node, "%s is unknown; must be %s", quoted, expected);
 }
 
 /* The index of the word, or the count of words. */
@@ -205,7 +210,8 @@ static void read_address(struct loader *loader, const struct schema_key *key, st
     const char *unfit;
 
     if (node->len != strlen(node->text) || addr_parse(node->text, &a)) {
-        reject_text(loader, key, node, "is not an address (numeric, without port, prefix length or brackets)");
+        reject_text(loader, key, node,
+                    "is not an address (numeric, without port, prefix length or brackets)");
         return;
     }
     unfit = unfit_address(&a);
@@ -226,8 +232,10 @@ static size_t checked_count(struct loader *loader, const struct schema_key *key,
     return key->max;
 }
 
-/* The array of a list key: where it lies, or newly allocated and its pointer stored. NULL for no items or no memory. */
-static void *list_array(struct loader *loader, const struct schema_key *key, size_t count, size_t size, void *slot)
+/* The array of a list key: where it lies, or newly allocated and its pointer stored. NULL for no items or no
+ * memory. */
+static void *list_array(struct loader *loader, const struct schema_key *key, size_t count, size_t size,
+                        void *slot)
 {
     void *array;
 
@@ -240,21 +248,26 @@ static void *list_array(struct loader *loader, const struct schema_key *key, siz
     return array;
 }
 
-static void read_addresses(struct loader *loader, const struct schema_key *key, struct node *node, void *object)
+static void read_addresses(struct loader *loader, const struct schema_key *key, struct node *node,
+                           void *object)
 {
     static const struct schema_key ITEM = {.kind = SCHEMA_ADDRESS};
-    const size_t count = node->kind == NODE_LIST ? checked_count(loader, key, node) : 1;
+    const bool is_list = node->kind == NODE_LIST;
+    const size_t count = is_list ? checked_count(loader, key, node) : 1;
     struct node *item = node_item(node, 0);
     struct addr *array = list_array(loader, key, count, sizeof *array, (char *)object + key->offset);
 
     if (!array)
         return;
-    for (size_t i = 0; i < count; i++, item = item->next)
-        read_node(loader, node->kind == NODE_LIST ? &ITEM : key, item, &array[i]);
     memcpy((char *)object + key->count_offset, &count, sizeof count);
+    if (!is_list)
+        read_address(loader, key, node, array);
+    for (size_t i = 0; is_list && i < count; i++, item = item->next)
+        read_node(loader, &ITEM, item, &array[i]);
 }
 
-static void read_section_list(struct loader *loader, const struct schema_key *key, struct node *node, void *object)
+static void read_sections(struct loader *loader, const struct schema_key *key, struct node *node,
+                          void *object)
 {
     const struct schema_key item_key = {.kind = SCHEMA_SECTION, .section = key->section};
     const size_t size = key->section->size;
@@ -264,10 +277,154 @@ static void read_section_list(struct loader *loader, const struct schema_key *ke
 
     if (!array)
         return;
-    /* First, so that what the items allocate is found when the configuration is destroyed. */
+    /* Before the items, so that whatever they allocate is found when the configuration is destroyed. */
     memcpy((char *)object + key->count_offset, &count, sizeof count);
     for (size_t i = 0; i < count && !loader->err; i++, item = item->next) {
         schema_set_defaults(key->section, array + i * size);
         read_node(loader, &item_key, item, array + i * size);
     }
+}
+
+/* A scalar: `slot` is where its value belongs. */
+static void read_scalar(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
+{
+    static reader_fn *const READERS[] = {
+        [SCHEMA_NAME] = read_name,         [SCHEMA_PATH] = read_path, [SCHEMA_NUMBER] = read_number,
+        [SCHEMA_DURATION] = read_duration, [SCHEMA_WORD] = read_word, [SCHEMA_PROBE] = read_probe,
+        [SCHEMA_ADDRESS] = read_address,
+    };
+    READERS[key->kind](loader, key, node, slot);
+}
+
+static const char *kind_text(enum node_kind kind)
+{
+    return kind == NODE_LIST ? "is a list" : kind == NODE_MAPPING ? "is a mapping" : "is a single value";
+}
+
+/* A section with nothing in it may be written as nothing at all: often its keys are just commented out. */
+static bool kind_fits(const struct schema_key *key, const struct node *node)
+{
+    switch (key->kind) {
+    case SCHEMA_SECTION:
+        return node->kind == NODE_MAPPING || node_is_null(node);
+    case SCHEMA_SECTION_LIST:
+        return node->kind == NODE_LIST;
+    case SCHEMA_ADDRESSES:
+        return node->kind == NODE_LIST || node->kind == NODE_SCALAR;
+    default:
+        return node->kind == NODE_SCALAR;
+    }
+}
+
+/* Reads the value of a key into `object`, the struct of the section around it. */
+static void read_node(struct loader *loader, const struct schema_key *key, struct node *node, void *object)
+{
+    char *slot = (char *)object + key->offset;
+
+    if (node->kind == NODE_ALIAS)
+        return; /* That has been reported. */
+    if (node_is_null(node) && key->kind != SCHEMA_SECTION)
+        reject(loader, key, node, "has no value");
+    else if (!kind_fits(key, node))
+        reject(loader, key, node, kind_text(node->kind));
+    else if (key->kind == SCHEMA_SECTION)
+        read_section(loader, key->section, node, slot);
+    else if (key->kind == SCHEMA_SECTION_LIST)
+        read_sections(loader, key, node, object);
+    else if (key->kind == SCHEMA_ADDRESSES)
+        read_addresses(loader, key, node, object);
+    else
+        read_scalar(loader, key, node, slot);
+}
+
+/* The section among `schema`'s own that has a key of exactly that name: the usual slip is a wrong
+ * indentation. */
+static const struct schema_key *section_with(const struct schema *schema, const char *name)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        const struct schema_key *key = &schema->keys[i];
+        if (key->kind == SCHEMA_SECTION && schema_find(key->section, name))
+            return key;
+    }
+    return NULL;
+}
+
+static void reject_unknown_key(struct loader *loader, const struct schema *schema, struct node *node)
+{
+    const char *name = node->key->text;
+    const struct schema_key *home = section_with(schema, name);
+    const struct schema_key *meant = home ? schema_find(home->section, name) : NULL;
+    char names[SCHEMA_TEXT_MAX];
+    unsigned best = SUGGEST_FAR;
+
+    for (size_t i = 0; i < schema->key_count && !home; i++) {
+        const struct schema_key *key = &schema->keys[i];
+        if (key->kind != SCHEMA_LATER && suggest_nearer(name, key->name, &best))
+            meant = key;
+    }
+    schema_key_names(schema, names);
+    if (!meant)
+        node_reject_key(loader->report, node, "unknown key; must be one of %s", names);
+    else
+        node_reject_key(loader->report, node, "unknown key, did you mean \"%s%s%s\"? Must be one of %s",
+                        home ? home->name : "", home ? "." : "", meant->name, names);
+}
+
+static void read_keys(struct loader *loader, const struct schema *schema, struct node *mapping, void *object)
+{
+    const struct node *seen[SCHEMA_KEYS_MAX] = {NULL};
+
+    for (struct node *node = mapping->first; node && !loader->err; node = node->next) {
+        const struct schema_key *key =
+            node->key->len == strlen(node->key->text) ? schema_find(schema, node->key->text) : NULL;
+        const struct node **earlier = key ? &seen[key - schema->keys] : NULL;
+
+        if (!key) {
+            reject_unknown_key(loader, schema, node);
+        } else if (*earlier) {
+            node_reject_key(loader->report, node, "duplicate key; it is given on line %zu already",
+                            (*earlier)->key->line);
+        } else if (key->kind == SCHEMA_LATER) {
+            node_reject_key(loader->report, node,
+                            "unknown key: it is not supported by this version of ikelb");
+        } else {
+            read_node(loader, key, node, object);
+        }
+        if (key && !*earlier)
+            *earlier = node;
+    }
+}
+
+static void report_missing(struct loader *loader, const struct schema *schema, const struct node *node)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        const struct schema_key *key = &schema->keys[i];
+        char path[NODE_PATH_MAX];
+        char expected[SCHEMA_TEXT_MAX];
+        size_t used;
+
+        if (!key->required || node_find(node, key->name))
+            continue;
+        used = strlen(node_path(node, path));
+        snprintf(path + used, sizeof path - used, "%s%s", used > 0 ? "." : "", key->name);
+        report_add(loader->report, node->line, node->column, path, "required key is missing; must be %s",
+                   schema_expected(key, expected));
+    }
+}
+
+/* `object` has its defaults already. A node that is nothing is a section without keys. */
+static void read_section(struct loader *loader, const struct schema *schema, struct node *node, void *object)
+{
+    read_keys(loader, schema, node, object);
+    report_missing(loader, schema, node);
+}
+
+int loader_fill(struct node *root, struct report *report, struct config *config)
+{
+    static const struct schema_key FILE_KEY = {.kind = SCHEMA_SECTION, .section = &schema_file};
+    struct loader loader = {.report = report};
+
+    schema_set_defaults(&schema_file, config);
+    read_node(&loader, &FILE_KEY, root, config);
+    return loader.err;
 }

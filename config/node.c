@@ -35,7 +35,8 @@ static size_t path_append(const struct node *node, char *path, size_t size)
     if (node->key) {
         static const char WORD[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-<";
         const struct node *key = node->key;
-        const bool is_word = key->len > 0 && key->len <= REPORT_QUOTED_BYTES && strspn(key->text, WORD) == key->len;
+        const bool is_word =
+            key->len > 0 && key->len <= REPORT_QUOTED_BYTES && strspn(key->text, WORD) == key->len;
         more = snprintf(path + used, size - used, "%s%s", used > 0 ? "." : "",
                         is_word ? key->text : report_quote(key->text, key->len, quoted));
     } else if (node->parent->kind == NODE_LIST) {
@@ -45,7 +46,7 @@ static size_t path_append(const struct node *node, char *path, size_t size)
 }
 
 /* The deepest path must fit: a level adds a dot and a quoted key at most. */
-_Static_assert(NODE_DEPTH_MAX * (REPORT_QUOTED_MAX + 1) < NODE_PATH_MAX, "paths may be cut");
+_Static_assert(NODE_DEPTH_MAX *(REPORT_QUOTED_MAX + 1) < NODE_PATH_MAX, "paths may be cut");
 
 const char *node_path(const struct node *node, char path[static NODE_PATH_MAX])
 {
@@ -145,21 +146,24 @@ static void locate(const struct builder *b, size_t offset, size_t *line, size_t 
     }
 }
 
-/* True if a tab stands at this place, counted from 0, or in the blanks before it: libyaml's words for it help nobody. */
-static bool tab_before(const struct builder *b, const yaml_mark_t *mark)
+/* True if a tab stands at this place (which counts from 0). */
+static bool tab_at(const struct builder *b, const yaml_mark_t *mark)
 {
     const char *p = b->text;
     const char *end = b->text + b->len;
 
-    for (size_t line = 0; line < mark->line && p; line++) {
+    for (size_t line = 0; line < mark->line; line++) {
         p = memchr(p, '\n', (size_t)(end - p));
-        p = p ? p + 1 : NULL;
+        if (!p)
+            return false;
+        p++;
     }
-    for (; p && p < end && (*p == ' ' || *p == '\t'); p++) {
-        if (*p == '\t')
-            return true;
+    for (size_t column = 0; column < mark->column && p < end; column++) {
+        do
+            p++;
+        while (p < end && ((unsigned char)*p & 0xc0) == 0x80);
     }
-    return false;
+    return p < end && *p == '\t';
 }
 
 static void report_syntax_error(struct builder *b)
@@ -173,16 +177,17 @@ static void report_syntax_error(struct builder *b)
     if (parser->error == YAML_READER_ERROR) {
         locate(b, parser->problem_offset, &line, &column);
         if (parser->problem_value >= 0)
-            report_add(b->report, line, column, "", "not valid text: %s (0x%02x); the file must be UTF-8", problem,
-                       (unsigned)parser->problem_value);
+            report_add(b->report, line, column, "", "not valid text: %s (0x%02x); the file must be UTF-8",
+                       problem, (unsigned)parser->problem_value);
         else
             report_add(b->report, line, column, "", "not valid text: %s; the file must be UTF-8", problem);
         return;
     }
     line = mark->line + 1;
     column = mark->column + 1;
-    if (strcmp(problem, "found character that cannot start any token") == 0 && tab_before(b, mark))
-        report_add(b->report, line, column, "", "not valid YAML: a tab in the indentation; use spaces");
+    /* libyaml's words for this common slip help nobody. */
+    if (strcmp(problem, "found character that cannot start any token") == 0 && tab_at(b, mark))
+        report_add(b->report, line, column, "", "not valid YAML: a tab where only spaces may stand");
     else if (parser->context)
         report_add(b->report, line, column, "", "not valid YAML: %s (%s that begins on line %zu)", problem,
                    parser->context, parser->context_mark.line + 1);

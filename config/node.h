@@ -8,7 +8,8 @@
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAPPING, NODE_ALIAS };
 
-/* Bounds that no sane file meets; beyond them the file is refused, so that it cannot exhaust memory or the stack. */
+/* Bounds that no sane file meets; beyond them the file is refused, so that it cannot exhaust memory or the
+ * stack. */
 #define NODE_DEPTH_MAX 16
 #define NODE_COUNT_MAX 200000
 #define NODE_PATH_MAX  4096
@@ -36,8 +37,8 @@ struct node_tree;
 
 /*
  * Reads one YAML document. 0 with the tree in *out; the caller destroys it. YAML features that would make a
- * configuration hard to judge (anchors, aliases, tags) are reported, but reading goes on. ERR_CONFIG if the text is no
- * YAML document, which is reported, or exceeds the bounds above; -ENOMEM.
+ * configuration hard to judge (anchors, aliases, tags) are reported, but reading goes on. ERR_CONFIG if the
+ * text is no YAML document, which is reported, or exceeds the bounds above; -ENOMEM.
  */
 int node_tree_read(const char *text, size_t len, struct report *report, struct node_tree **out);
 void node_tree_destroy(struct node_tree *tree);
@@ -48,7 +49,8 @@ struct node *node_tree_root(const struct node_tree *tree);
 /* Nothing, or one of the words that YAML reads as nothing. */
 bool node_is_null(const struct node *node);
 
-/* The value of a key of a mapping (the first, if the key is given twice), or NULL; NULL for no mapping as well. */
+/* The value of a key of a mapping (the first, if the key is given twice), or NULL; NULL for no mapping as
+ * well. */
 struct node *node_find(const struct node *mapping, const char *key);
 
 /* Item number `index` of a list; a single value is a list of itself, as for `vip`. NULL beyond the end. */

@@ -27,8 +27,8 @@ size_t report_count(const struct report *report);
 void report_print(struct report *report, FILE *out);
 
 /*
- * Quotes text from the file for a message and returns `quoted`: long text is cut, and all but printable ASCII is
- * escaped, so that a file can neither forge a line of output nor move the cursor of a terminal.
+ * Quotes text from the file for a message and returns `quoted`: long text is cut, and all but printable ASCII
+ * is escaped, so that a file can neither forge a line of output nor move the cursor of a terminal.
  */
 #define REPORT_QUOTED_BYTES 48
 #define REPORT_QUOTED_MAX   (4 * REPORT_QUOTED_BYTES + 6)

@@ -11,62 +11,116 @@
 #define HOUR_MS   (60U * MINUTE_MS)
 
 #define SCHEMA(table, type)                                                                                  \
-    {.keys = (table), .key_count = sizeof(table) / sizeof((table)[0]), .size = sizeof(struct type)}
+    {                                                                                                        \
+        .keys = (table), .key_count = sizeof(table) / sizeof((table)[0]), .size = sizeof(struct type)        \
+    }
 
 /* clang-format off: one key, one glance. */
 static const struct schema_key BACKEND_KEYS[] = {
     {.name = "name", .kind = SCHEMA_NAME, .required = true, .offset = offsetof(struct config_backend, name)},
-    {.name = "address", .kind = SCHEMA_ADDRESS, .required = true,
+    {.name = "address",
+     .kind = SCHEMA_ADDRESS,
+     .required = true,
      .offset = offsetof(struct config_backend, address)},
-    {.name = "weight", .kind = SCHEMA_NUMBER, .offset = offsetof(struct config_backend, weight),
-     .min = 1, .max = 1000, .fallback = 100},
-    {.name = "state", .kind = SCHEMA_WORD, .offset = offsetof(struct config_backend, state),
-     .words = &words_state, .fallback = CONFIG_STATE_ENABLED},
+    {.name = "weight",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct config_backend, weight),
+     .min = 1,
+     .max = 1000,
+     .fallback = 100},
+    {.name = "state",
+     .kind = SCHEMA_WORD,
+     .offset = offsetof(struct config_backend, state),
+     .words = &words_state,
+     .fallback = CONFIG_STATE_ENABLED},
 };
 static const struct schema BACKEND = SCHEMA(BACKEND_KEYS, config_backend);
 
 static const struct schema_key PERSISTENCE_KEYS[] = {
-    {.name = "idle_timeout", .kind = SCHEMA_DURATION, .offset = offsetof(struct config_persistence, idle_timeout_ms),
-     .min = SECOND_MS, .max = 168 * HOUR_MS, .fallback = HOUR_MS},
-    {.name = "half_open_timeout", .kind = SCHEMA_DURATION,
+    {.name = "idle_timeout",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct config_persistence, idle_timeout_ms),
+     .min = SECOND_MS,
+     .max = 168 * HOUR_MS,
+     .fallback = HOUR_MS},
+    {.name = "half_open_timeout",
+     .kind = SCHEMA_DURATION,
      .offset = offsetof(struct config_persistence, half_open_timeout_ms),
-     .min = SECOND_MS, .max = 10 * MINUTE_MS, .fallback = 30 * SECOND_MS},
+     .min = SECOND_MS,
+     .max = 10 * MINUTE_MS,
+     .fallback = 30 * SECOND_MS},
 };
 static const struct schema PERSISTENCE = SCHEMA(PERSISTENCE_KEYS, config_persistence);
 
 static const struct schema_key HEALTH_KEYS[] = {
     {.name = "probe", .kind = SCHEMA_PROBE, .words = &words_probe, .fallback = CONFIG_PROBE_IKE},
-    {.name = "interval", .kind = SCHEMA_DURATION, .offset = offsetof(struct config_health, interval_ms),
-     .min = 100, .max = HOUR_MS, .fallback = 2 * SECOND_MS},
-    {.name = "timeout", .kind = SCHEMA_DURATION, .offset = offsetof(struct config_health, timeout_ms),
-     .min = 10, .max = HOUR_MS, .fallback = SECOND_MS},
-    {.name = "rise", .kind = SCHEMA_NUMBER, .offset = offsetof(struct config_health, rise),
-     .min = 1, .max = 100, .fallback = 2},
-    {.name = "fall", .kind = SCHEMA_NUMBER, .offset = offsetof(struct config_health, fall),
-     .min = 1, .max = 100, .fallback = 3},
+    {.name = "interval",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct config_health, interval_ms),
+     .min = 100,
+     .max = HOUR_MS,
+     .fallback = 2 * SECOND_MS},
+    {.name = "timeout",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct config_health, timeout_ms),
+     .min = 10,
+     .max = HOUR_MS,
+     .fallback = SECOND_MS},
+    {.name = "rise",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct config_health, rise),
+     .min = 1,
+     .max = 100,
+     .fallback = 2},
+    {.name = "fall",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct config_health, fall),
+     .min = 1,
+     .max = 100,
+     .fallback = 3},
 };
 static const struct schema HEALTH = SCHEMA(HEALTH_KEYS, config_health);
 
 static const struct schema_key SERVICE_KEYS[] = {
     {.name = "name", .kind = SCHEMA_NAME, .required = true, .offset = offsetof(struct config_service, name)},
-    {.name = "vip", .kind = SCHEMA_ADDRESSES, .required = true, .in_place = true,
-     .offset = offsetof(struct config_service, vips), .count_offset = offsetof(struct config_service, vip_count),
+    {.name = "vip",
+     .kind = SCHEMA_ADDRESSES,
+     .required = true,
+     .in_place = true,
+     .offset = offsetof(struct config_service, vips),
+     .count_offset = offsetof(struct config_service, vip_count),
      .max = CONFIG_VIPS_MAX},
-    {.name = "mode", .kind = SCHEMA_WORD, .offset = offsetof(struct config_service, mode),
-     .words = &words_mode, .fallback = CONFIG_MODE_TRANSPARENT},
-    {.name = "snat", .kind = SCHEMA_ADDRESSES,
-     .offset = offsetof(struct config_service, snats), .count_offset = offsetof(struct config_service, snat_count),
+    {.name = "mode",
+     .kind = SCHEMA_WORD,
+     .offset = offsetof(struct config_service, mode),
+     .words = &words_mode,
+     .fallback = CONFIG_MODE_TRANSPARENT},
+    {.name = "snat",
+     .kind = SCHEMA_ADDRESSES,
+     .offset = offsetof(struct config_service, snats),
+     .count_offset = offsetof(struct config_service, snat_count),
      .max = CONFIG_SNATS_MAX},
-    {.name = "schedule", .kind = SCHEMA_WORD, .offset = offsetof(struct config_service, schedule),
-     .words = &words_schedule, .fallback = CONFIG_SCHEDULE_BOUNDED_HASH},
-    {.name = "persistence", .kind = SCHEMA_SECTION, .offset = offsetof(struct config_service, persistence),
+    {.name = "schedule",
+     .kind = SCHEMA_WORD,
+     .offset = offsetof(struct config_service, schedule),
+     .words = &words_schedule,
+     .fallback = CONFIG_SCHEDULE_BOUNDED_HASH},
+    {.name = "persistence",
+     .kind = SCHEMA_SECTION,
+     .offset = offsetof(struct config_service, persistence),
      .section = &PERSISTENCE},
-    {.name = "health", .kind = SCHEMA_SECTION, .offset = offsetof(struct config_service, health),
+    {.name = "health",
+     .kind = SCHEMA_SECTION,
+     .offset = offsetof(struct config_service, health),
      .section = &HEALTH},
-    {.name = "backends", .kind = SCHEMA_SECTION_LIST, .required = true,
+    {.name = "backends",
+     .kind = SCHEMA_SECTION_LIST,
+     .required = true,
      .offset = offsetof(struct config_service, backends),
      .count_offset = offsetof(struct config_service, backend_count),
-     .max = CONFIG_BACKENDS_MAX, .section = &BACKEND, .plural = "backends"},
+     .max = CONFIG_BACKENDS_MAX,
+     .section = &BACKEND,
+     .plural = "backends"},
 };
 static const struct schema SERVICE = SCHEMA(SERVICE_KEYS, config_service);
 
@@ -74,15 +128,21 @@ static const struct schema SERVICE = SCHEMA(SERVICE_KEYS, config_service);
 static const struct schema_key ADMIN_KEYS[] = {
     {.name = "listen", .kind = SCHEMA_LATER},
     {.name = "token_file", .kind = SCHEMA_LATER},
-    {.name = "socket", .kind = SCHEMA_PATH, .offset = offsetof(struct config, admin_socket),
+    {.name = "socket",
+     .kind = SCHEMA_PATH,
+     .offset = offsetof(struct config, admin_socket),
      .fallback_text = "/run/ikelb/ikelb.sock"},
 };
 static const struct schema ADMIN = SCHEMA(ADMIN_KEYS, config);
 
 static const struct schema_key DATAPLANE_KEYS[] = {
     {.name = "fastpath", .kind = SCHEMA_LATER},
-    {.name = "max_clients", .kind = SCHEMA_NUMBER, .offset = offsetof(struct config, max_clients),
-     .min = 1000, .max = 10000000, .fallback = 1000000},
+    {.name = "max_clients",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct config, max_clients),
+     .min = 1000,
+     .max = 10000000,
+     .fallback = 1000000},
 };
 static const struct schema DATAPLANE = SCHEMA(DATAPLANE_KEYS, config);
 
@@ -92,17 +152,28 @@ static const struct schema_key STATE_KEYS[] = {
 static const struct schema STATE = SCHEMA(STATE_KEYS, config);
 
 static const struct schema_key LOG_KEYS[] = {
-    {.name = "level", .kind = SCHEMA_WORD, .offset = offsetof(struct config, log_level),
-     .words = &words_log_level, .fallback = LOG_LEVEL_INFO},
-    {.name = "format", .kind = SCHEMA_WORD, .offset = offsetof(struct config, log_format),
-     .words = &words_log_format, .fallback = LOG_FORMAT_TEXT},
+    {.name = "level",
+     .kind = SCHEMA_WORD,
+     .offset = offsetof(struct config, log_level),
+     .words = &words_log_level,
+     .fallback = LOG_LEVEL_INFO},
+    {.name = "format",
+     .kind = SCHEMA_WORD,
+     .offset = offsetof(struct config, log_format),
+     .words = &words_log_format,
+     .fallback = LOG_FORMAT_TEXT},
 };
 static const struct schema LOG = SCHEMA(LOG_KEYS, config);
 
 static const struct schema_key FILE_KEYS[] = {
-    {.name = "services", .kind = SCHEMA_SECTION_LIST, .required = true,
-     .offset = offsetof(struct config, services), .count_offset = offsetof(struct config, service_count),
-     .max = CONFIG_SERVICES_MAX, .section = &SERVICE, .plural = "services"},
+    {.name = "services",
+     .kind = SCHEMA_SECTION_LIST,
+     .required = true,
+     .offset = offsetof(struct config, services),
+     .count_offset = offsetof(struct config, service_count),
+     .max = CONFIG_SERVICES_MAX,
+     .section = &SERVICE,
+     .plural = "services"},
     {.name = "admin", .kind = SCHEMA_SECTION, .section = &ADMIN},
     {.name = "dataplane", .kind = SCHEMA_SECTION, .section = &DATAPLANE},
     {.name = "state", .kind = SCHEMA_SECTION, .section = &STATE},
@@ -160,7 +231,8 @@ static void list_words(const struct words *words, const char *before, char *text
     size_t used = (size_t)snprintf(text, SCHEMA_TEXT_MAX, "%s", before);
 
     for (size_t i = 0; i < words->count && used < SCHEMA_TEXT_MAX; i++)
-        used += (size_t)snprintf(text + used, SCHEMA_TEXT_MAX - used, "%s%s", i > 0 ? ", " : "", words->names[i]);
+        used +=
+            (size_t)snprintf(text + used, SCHEMA_TEXT_MAX - used, "%s%s", i > 0 ? ", " : "", words->names[i]);
 }
 
 const char *schema_key_names(const struct schema *schema, char text[static SCHEMA_TEXT_MAX])

@@ -1,4 +1,5 @@
-/* What the file may hold: tables of keys, from which reading, defaults, error messages and printing are driven. */
+/* What the file may hold: tables of keys, from which reading, defaults, error messages and printing are
+ * driven. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,14 +26,14 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     bool required;
-    bool in_place;              /* addresses: the array itself lies at `offset`, not a pointer to it */
-    size_t offset;              /* of the value, in the section's struct */
-    size_t count_offset;        /* lists: of the size_t that counts the items */
-    uint32_t min;               /* numbers and durations */
-    uint32_t max;               /* the same; lists: the most items */
-    uint32_t fallback;          /* the default of numbers, durations and words */
-    const char *fallback_text;  /* the default of paths */
-    const struct words *words;  /* of words */
+    bool in_place;             /* addresses: the array itself lies at `offset`, not a pointer to it */
+    size_t offset;             /* of the value, in the section's struct */
+    size_t count_offset;       /* lists: of the size_t that counts the items */
+    uint32_t min;              /* numbers and durations */
+    uint32_t max;              /* the same; lists: the most items */
+    uint32_t fallback;         /* the default of numbers, durations and words */
+    const char *fallback_text; /* the default of paths */
+    const struct words *words; /* of words */
     const struct schema *section;
     const char *plural; /* of section lists: what the items are */
 };

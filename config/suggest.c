@@ -32,7 +32,8 @@ static unsigned distance(const char *a, size_t a_len, const char *b, size_t b_le
             const unsigned wrong = folded(a[i - 1]) != folded(b[j - 1]);
             unsigned slips = least(rows[i - 1][j] + 1, rows[i][j - 1] + 1);
             slips = least(slips, rows[i - 1][j - 1] + wrong);
-            if (i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) && folded(a[i - 2]) == folded(b[j - 1]))
+            if (i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) &&
+                folded(a[i - 2]) == folded(b[j - 1]))
                 slips = least(slips, rows[i - 2][j - 2] + 1);
             rows[i][j] = slips;
         }

@@ -2,7 +2,10 @@
 
 #include "config/config.h"
 
-#define WORDS(list) {.names = (list), .count = sizeof(list) / sizeof((list)[0])}
+#define WORDS(list)                                                                                          \
+    {                                                                                                        \
+        .names = (list), .count = sizeof(list) / sizeof((list)[0])                                           \
+    }
 
 static const char *const MODES[] = {
     [CONFIG_MODE_TRANSPARENT] = "transparent",

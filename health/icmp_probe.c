@@ -81,11 +81,12 @@ static void on_readable(void *ctx, int fd)
         if (len < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (len < 0) {
-            p->request.done(p->request.ctx, cause_set_errno(cause, "ICMP echo", errno));
+            cause_set_errno(cause, "ICMP echo", errno);
+            p->request.done(p->request.ctx, &(struct probe_outcome){.failure = cause});
             return;
         }
         if (is_our_reply(p, reply, (size_t)len)) {
-            p->request.done(p->request.ctx, NULL);
+            p->request.done(p->request.ctx, &(struct probe_outcome){0});
             return;
         }
     }

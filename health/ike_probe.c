@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "health/ike_lane.h"
 #include "ike/message.h"
+#include "ike/payload.h"
 
 #define LANES 2 /* UDP 500 and UDP 4500 */
 
@@ -20,27 +21,32 @@ struct half {
 struct ike_probe {
     struct probe_request request;
     struct half halves[LANES];
+    bool reminded;
+    bool refusing;
 };
 
 static void on_answer(void *ctx, const struct ike_datagram *answer)
 {
     struct half *half = ctx;
-    const struct ike_probe *p = half->probe;
+    struct ike_probe *p = half->probe;
 
-    (void)answer; /* whatever it says, somebody said it */
+    /* Whatever it says, somebody said it; but who talks of versions only has not answered the handshake. */
+    if (p->reminded && payload_find_notify(answer, IKE_NOTIFY_INVALID_MAJOR_VERSION, NULL))
+        p->refusing = true;
     ike_lane_close(half->lane);
     half->lane = NULL;
     for (int i = 0; i < LANES; i++)
         if (p->halves[i].lane)
             return;
-    p->request.done(p->request.ctx, NULL);
+    p->request.done(p->request.ctx, &(struct probe_outcome){.refusing = p->refusing});
 }
 
 static void on_failure(void *ctx, const char *cause)
 {
     const struct half *half = ctx;
+    const struct probe_request *request = &half->probe->request;
 
-    half->probe->request.done(half->probe->request.ctx, cause);
+    request->done(request->ctx, &(struct probe_outcome){.failure = cause});
 }
 
 static bool ask(struct ike_lane *lane, const struct message_random *random, char cause[static CAUSE_MAX])
@@ -101,6 +107,7 @@ static void remind(void *probe)
 {
     struct ike_probe *p = probe;
 
+    p->reminded = true;
     for (int i = 0; i < LANES; i++) {
         struct ike_lane *lane = p->halves[i].lane;
         uint8_t message[IKE_MESSAGE_MAX];
@@ -111,7 +118,7 @@ static void remind(void *probe)
         const bool natt = ike_lane_port(lane) == IKE_NATT_PORT;
         const size_t len = message_future_version(ike_lane_spi(lane), natt, message, sizeof message);
         if (!ike_lane_send(lane, message, len, cause)) {
-            p->request.done(p->request.ctx, cause);
+            p->request.done(p->request.ctx, &(struct probe_outcome){.failure = cause});
             return;
         }
     }

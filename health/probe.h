@@ -1,14 +1,20 @@
 /* What the prober and the kinds of probe agree on: one probe is one attempt, done within a bounded time. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "base/addr.h"
 #include "health/cause.h"
 
-/* The end of a probe; `failure` is its cause, borrowed for the call, or NULL for success. */
-typedef void probe_done_fn(void *ctx, const char *failure);
+/* The end of a probe. */
+struct probe_outcome {
+    const char *failure; /* its cause, borrowed for the call; NULL for success */
+    bool refusing;       /* alive, but ignores handshakes from our address */
+};
+
+typedef void probe_done_fn(void *ctx, const struct probe_outcome *outcome);
 
 struct probe_request {
     uv_loop_t *loop;

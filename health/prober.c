@@ -103,10 +103,11 @@ static void end_probe(struct prober *p)
 
 /* Judges the probe that has just ended and plans the next. The event comes last: it may stop or close the
  * prober. */
-static void conclude(struct prober *p, const char *failure)
+static void conclude(struct prober *p, const struct probe_outcome *outcome)
 {
     const uint64_t taken_us = (uv_hrtime() - p->started_ns) / 1000;
     const uint64_t period_ms = pace_next_ms(p->settings.interval_ms, draw());
+    const char *failure = outcome->failure;
     const bool changed = judge_result(&p->judge, !failure);
 
     end_probe(p);
@@ -115,19 +116,21 @@ static void conclude(struct prober *p, const char *failure)
                          .state = p->judge.state,
                          .changed = changed,
                          .success = !failure,
+                         .refusing = outcome->refusing,
                          .cause = failure,
                          .round_trip_us = failure ? 0 : taken_us,
                      });
 }
 
 /* The cause may lie in the probe, which conclude() frees before it tells it. */
-static void on_done(void *ctx, const char *failure)
+static void on_done(void *ctx, const struct probe_outcome *outcome)
 {
+    struct probe_outcome copy = *outcome;
     char cause[CAUSE_MAX];
 
-    if (failure)
-        cause_set(cause, "%s", failure);
-    conclude(ctx, failure ? cause : NULL);
+    if (outcome->failure)
+        copy.failure = cause_set(cause, "%s", outcome->failure);
+    conclude(ctx, &copy);
 }
 
 static void begin(struct prober *p)
@@ -144,7 +147,7 @@ static void begin(struct prober *p)
     p->started_ns = uv_hrtime();
     p->probe = p->ops->start(&request, cause);
     if (!p->probe)
-        conclude(p, cause);
+        conclude(p, &(struct probe_outcome){.failure = cause});
     else
         wait_for(p, PHASE_FIRST, p->settings.timeout_ms / 2);
 }
@@ -155,7 +158,7 @@ static void time_out(struct prober *p)
 
     p->ops->describe_silence(p->probe, text);
     cause_set(cause, "%s within %s", text, cause_duration(p->settings.timeout_ms, duration));
-    conclude(p, cause);
+    conclude(p, &(struct probe_outcome){.failure = cause});
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -28,6 +28,12 @@ struct health_event {
     bool changed;            /* by it */
     bool success;
     const char *cause; /* of a failure, e.g. "no answer on UDP 4500 within 1 s"; NULL for success; borrowed */
+    /*
+     * Alive, but only the version that it cannot know made it speak: it ignores handshakes from our address,
+     * as a server does that holds too many half-open ones of it. With full NAT that is every client's
+     * address.
+     */
+    bool refusing;
     uint64_t round_trip_us; /* until the last answer that was needed; 0 for a failure */
 };
 

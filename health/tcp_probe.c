@@ -20,7 +20,7 @@ static void on_connected(void *ctx, int fd)
 
     if (error)
         cause_set(cause, "TCP %u: %s", p->request.tcp_port, err_text(-error));
-    p->request.done(p->request.ctx, error ? cause : NULL);
+    p->request.done(p->request.ctx, &(struct probe_outcome){.failure = error ? cause : NULL});
 }
 
 static void *start(const struct probe_request *request, char cause[static CAUSE_MAX])

@@ -56,7 +56,14 @@ static void put_rules(FILE *out, const char *chain, int family, uint16_t port)
         fprintf(out, "    %s saddr @vips%s udp sport { 500, 4500 } notrack\n", ip, n);
         fprintf(out, "    %s daddr @backends%s udp dport { 500, 4500 } notrack\n", ip, n);
     } else {
-        /* A backend that is a client of a VIP itself is a client, not a reply. */
+        /*
+         * What claims to come from a backend must come in where the route to that backend goes out, or
+         * anybody could speak for it. A backend that is a client of a VIP itself is a client, not a reply.
+         */
+        fprintf(
+            out,
+            "    %s saddr @backends%s udp sport { 500, 4500 } fib saddr . iif oif missing counter return\n",
+            ip, n);
         fprintf(out,
                 "    %s saddr @backends%s %s daddr != @vips%s udp sport { 500, 4500 } "
                 "meta mark set meta mark and 0x%08x or 0x%08x tproxy %s to :%u accept\n",

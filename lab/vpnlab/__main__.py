@@ -13,9 +13,10 @@ from . import balancer, report, workspace
 from .bench import Bench
 from .scenarios import MODES, SCENARIOS, Plan, Result, end, measure
 from .shell import LabError
-from .topology import MAX_CLIENTS, MAX_SERVERS
+from .topology import MAX_SERVERS
 from .workspace import Interrupted, Interruptible
 
+MAX_CLIENTS = 10000  # Fewer than the network has room for: some scenarios add clients of their own.
 LAB_DIR = balancer.REPOSITORY / "build/lab"
 
 
@@ -49,21 +50,25 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(
         prog="lab/run",
-        description="Real VPN clients connect to a pool of real VPN servers through ikelb: full NAT against transparent. "
-        "Everything happens in network namespaces of its own and is removed at the end.",
+        description="Real VPN clients connect to a pool of real VPN servers through ikelb: full NAT against "
+        "transparent. Everything happens in network namespaces of its own and is removed at the end.",
         epilog="Scenarios: " + " ".join(f"{scenario.name}: {scenario.what}" for scenario in SCENARIOS),
     )
-    parser.add_argument("--clients", type=_number(MAX_CLIENTS), default=60, metavar="N", help="clients (default: 60)")
-    parser.add_argument("--backends", type=_number(MAX_SERVERS), default=3, metavar="N", help="VPN servers (default: 3)")
+    counts = {"clients": (MAX_CLIENTS, 60, "VPN clients"), "backends": (MAX_SERVERS, 3, "VPN servers")}
+    for name, (most, usual, what) in counts.items():
+        parser.add_argument(
+            f"--{name}", type=_number(most), default=usual, metavar="N", help=f"{what} (default: {usual})"
+        )
     parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be repeated")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this one")
     parser.add_argument("--ipv6", action="store_true", help="clients and servers speak IPv6 outside the tunnels")
     parser.add_argument(
-        "--retransmissions", type=int, choices=range(6), default=0, help="a client repeats a message so often (default: 0)"
+        "--retransmissions", type=int, choices=range(6), default=0,
+        help="a client repeats a message so often (default: 0)",
     )
     parser.add_argument("--keep", action="store_true", help="leave the last scenario running, to look around in it")
     parser.add_argument("--clean", action="store_true", help="remove what --keep has left, and do nothing else")
-    parser.add_argument("--tag", default="lab", help="names this lab's namespaces: several can run at once (default: lab)")
+    parser.add_argument("--tag", default="lab", help="names the namespaces: several labs can run (default: lab)")
     parser.add_argument("--check-arguments", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -81,8 +86,11 @@ def _run(arguments: argparse.Namespace) -> int:
     scenarios = [scenario for scenario in SCENARIOS if not arguments.scenario or scenario.name in arguments.scenario]
     modes = [mode for mode in MODES if not arguments.mode or mode in arguments.mode]
     plan = Plan(arguments.clients, 6 if arguments.ipv6 else 4, arguments.retransmissions)
-    balancer.binary()
+    workspace.clean(arguments.tag)
+    program = balancer.binary()
     _print(report.introduction(plan.clients, arguments.backends, plan.retransmissions) + "\n")
+    if os.environ.get("IKELB_BINARY"):
+        _print(f"ikelb is {program}.\n")
     logs = LAB_DIR / "logs" / arguments.tag
     shutil.rmtree(logs, ignore_errors=True)
     say = _Progress()
@@ -100,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
             if keep:
                 bench.workspace.keep()
                 kept = _look_around(bench)
-    _print(f"\n{report.table(results, _colour())}\n\n{report.explanation(results)}\n\nLogs: {logs}\n{kept}".rstrip())
+    _print(f"\n{report.table(results, _colour())}\n\n{report.explanation(results)}\nLogs: {logs}{kept}")
     return 0 if all(_as_promised(result) for result in results) else 1
 
 
@@ -138,6 +146,7 @@ def _look_around(bench: Bench) -> str:
     clients, lb = topology.clients.name, topology.lb.name
     tunnel = next(iter(bench.clients.tunnels().values()), "VIRTUAL-ADDRESS")
     return f"""
+
 The last scenario runs on. To look around in it (as root):
   ip netns exec {lb} {balancer.binary()} status --socket {bench.balancer.socket}
   ip netns exec {lb} {balancer.binary()} clients --socket {bench.balancer.socket}

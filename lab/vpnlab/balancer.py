@@ -23,8 +23,8 @@ PROBES = {"probe": "ike", "interval": "500ms", "timeout": "400ms", "rise": 1, "f
 
 
 def binary() -> Path:
-    """The program under test: $IKELB if it is set, else the release build."""
-    path = Path(os.environ.get("IKELB") or REPOSITORY / "build/release/app/ikelb")
+    """The program under test: $IKELB_BINARY if it is set, else the release build."""
+    path = Path(os.environ.get("IKELB_BINARY") or REPOSITORY / "build/release/app/ikelb")
     if not os.access(path, os.X_OK):
         raise LabError(f"{path} is missing: build it (cmake --preset release && cmake --build --preset release)")
     return path
@@ -118,14 +118,12 @@ class Balancer:
     def clients(self) -> list[dict[str, Any]]:
         """Every client that ikelb knows, read page by page."""
         found: list[dict[str, Any]] = []
-        after = ""
-        while True:
-            answer = self.get(f"/api/v1/clients?limit=1000{after}")
-            page = answer["clients"] if isinstance(answer, dict) else answer
-            found += page
-            if len(page) < 1000:
-                return found
-            after = f"&after={page[-1]['address']}"
+        path = "/api/v1/clients?limit=1000"
+        page = self.get(path)
+        while page["next"] is not None:
+            found += page["clients"]
+            page = self.get(f"{path}&after={page['next']}")
+        return found + page["clients"]
 
     def command(self, *argv: str) -> str:
         """Runs an `ikelb` subcommand in ikelb's namespace and returns what it printed."""

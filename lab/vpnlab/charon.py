@@ -1,7 +1,8 @@
 """One strongSwan daemon (charon-systemd) in one namespace, with configuration, socket and log of its own.
 
-Many run side by side: STRONGSWAN_CONF names the configuration file of each, and it names the VICI socket. ESP is done in
-user space (kernel-libipsec, over a TUN device), so the kernel needs no IPsec; kernel-netlink sets addresses and routes.
+Many run side by side: STRONGSWAN_CONF names the configuration file of each, and it names the VICI socket. ESP is done
+in user space (kernel-libipsec, over a TUN device), so the kernel needs no IPsec; kernel-netlink sets addresses and
+routes.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Many VPN clients in one strongSwan process: one connection each, with its own address, identity and virtual address."""
+"""Many VPN clients in one strongSwan process, each with a connection, an address and an identity of its own."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Certificates with long keys: a chain whose IKE_AUTH is far over the MTU. Made once by strongSwan's `pki`, then kept."""
+"""Certificates with long keys: a chain whose IKE_AUTH is far over the MTU. Made once by strongSwan's `pki`."""
 
 import shutil
 import tempfile

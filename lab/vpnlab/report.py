@@ -1,5 +1,6 @@
 """The lab in words: what it compares, the table of results, and why the results differ."""
 
+import textwrap
 from collections.abc import Sequence
 
 from .scenarios import SERVER_LIMIT, Result
@@ -18,26 +19,34 @@ HEADS = (
     ("tunnels on", "each server"),
 )
 LEFT = (0, 1)
+TEXT_WIDTH = 116
+MTU = 1500
+
+_BY_CHANCE = "Long keys take time, too: with full NAT some handshakes met the limit above, more or fewer by chance."
 
 
 def introduction(clients: int, servers: int, retransmissions: int) -> str:
     """What will be seen, for somebody who reads nothing else."""
-    return f"""\
-{clients} VPN clients connect to {servers} VPN servers (all real strongSwan) through ikelb, first in full-NAT mode, then in
-transparent mode. Nothing else differs between the two:
-  full-nat      ikelb puts its own address in place of the client's, as most balancers do: all clients look like one.
-  transparent   ikelb rewrites the destination only: the servers see each client's own address.
-The servers keep their default limit of {SERVER_LIMIT} half-open handshakes per source address. Their cookies are off, so that each
-run gives the same figures. {_patience(retransmissions)}"""
+    compared = _wrap(
+        f"""{clients} VPN clients connect to {servers} VPN servers (all real strongSwan) through ikelb, first in
+        full-NAT mode, then in transparent mode. Nothing else differs between the two:"""
+    )
+    modes = """\
+  full-nat      ikelb puts its own address in place of the client's, as most balancers do: all look like one.
+  transparent   ikelb rewrites the destination only: the servers see each client's own address."""
+    conditions = _wrap(
+        f"""The servers keep their default limit: {SERVER_LIMIT} half-open handshakes per source address; more are
+        ignored. Only their cookies, a milder defence that comes before it, are off: strongSwan 5.9.8 may refuse its
+        own cookies on a machine booted recently. {_patience(retransmissions)}"""
+    )
+    return f"{compared}\n{modes}\n{conditions}"
 
 
 def _patience(retransmissions: int) -> str:
     if retransmissions == 0:
-        return (
-            "A client sends each message once and waits 3 s, so that each refusal is one\n"
-            "client without a connection (lab/run --retransmissions 2 lets them try again)."
-        )
-    return f"A client repeats an unanswered message {retransmissions} times, after 3 s, 6 s and so on."
+        return """A client sends each message once and waits 3 s for the answer, so that each refusal is one client
+        without a connection (lab/run --retransmissions 2 lets the clients try again)."""
+    return f"A client repeats an unanswered message up to {retransmissions} times: after 3 s, then 6 s, and so on."
 
 
 def table(results: Sequence[Result], colour: bool) -> str:
@@ -58,7 +67,7 @@ def table(results: Sequence[Result], colour: bool) -> str:
             lines.append("")
         previous = result.scenario.name
         if result.failure:
-            lines.append(_paint(f"{_line(cells[:2], widths)}  failed: {result.failure}", RED, colour))
+            lines.append(_paint(f"{_line(cells[:2], widths)}  failed: {result.failure.splitlines()[0]}", RED, colour))
         else:
             lines.append(_paint(_line(cells, widths), GREEN if result.everybody else RED, colour))
     return "\n".join(lines)
@@ -67,27 +76,29 @@ def table(results: Sequence[Result], colour: bool) -> str:
 def explanation(results: Sequence[Result]) -> str:
     """Why the rows differ, in the order of the table, with the figures that were seen."""
     found = {(result.scenario.name, result.mode): result for result in results if not result.failure}
+    slow, dead, nat_chain = (found.get((name, "full-nat")) for name in ("slow", "dead", "chain"))
+    largest_bytes = max(found[key].largest_message_bytes for key in found) if found else 0
     paragraphs = []
-    slow, dead, chain = (found.get((name, "full-nat")) for name in ("slow", "dead", "chain"))
     if slow and slow.refused:
         paragraphs.append(
-            f"slow authentication: while a handshake waits it is half open. With full NAT all come from one address, so each\n"
-            f"  server takes {SERVER_LIMIT} and ignores the rest ({slow.refused} IKE_SA_INITs here), without any answer: the client's user sees\n"
-            f"  error 809. In transparent mode each address has one half-open handshake, and no limit is ever met."
+            f"""slow authentication: while a handshake waits it is half open. With full NAT all come from one address:
+            each server takes {SERVER_LIMIT} and ignores the others ({slow.refused} handshakes here) without any answer,
+            which Windows shows as error 809. In transparent mode each address has one half-open handshake, far from
+            the limit."""
         )
     if dead and dead.refused:
         paragraphs.append(
-            "dead clients first: handshakes that never end stay half open for 30 s. With full NAT a few of them use up the one\n"
-            "  address, and new clients get no answer although the servers have nothing to do. In transparent mode the limit\n"
-            "  meets only those that caused it."
+            """dead clients first: handshakes that never end stay half open for 30 s. With full NAT a few of them use up
+            the one address, and new clients get no answer although the servers have nothing to do. In transparent mode
+            the limit counts them where they come from, and others do not notice."""
         )
-    if chain or ("chain", "transparent") in found:
-        size = (chain or found[("chain", "transparent")]).largest_message_bytes
+    if largest_bytes > MTU:
         paragraphs.append(
-            f"large certificate chain: the largest message had {size} bytes, over three times the MTU; its IP fragments crossed\n"
-            "  ikelb in both directions. A balancer that drops fragments stalls every such client after IKE_SA_INIT."
+            f"""large certificate chain: the largest message had {largest_bytes} bytes, and a packet has {MTU} at most;
+            its IP fragments crossed ikelb in both directions. A balancer that drops fragments stalls every such client
+            after IKE_SA_INIT. {_BY_CHANCE if nat_chain and nat_chain.refused else ""}"""
         )
-    return "\n".join(paragraphs)
+    return "".join(_wrap(paragraph, "  ") + "\n" for paragraph in paragraphs)
 
 
 def _cells(result: Result) -> list[str]:
@@ -102,6 +113,12 @@ def _cells(result: Result) -> list[str]:
         str(result.with_traffic),
         _spread(result.per_server),
     ]
+
+
+def _wrap(words: str, inwards: str = "") -> str:
+    """A paragraph in lines as wide as the table; `inwards` stands before all but the first."""
+    plain = " ".join(words.split())
+    return textwrap.fill(plain, TEXT_WIDTH, subsequent_indent=inwards, break_on_hyphens=False)
 
 
 def _time(seconds: float | None) -> str:

@@ -37,7 +37,9 @@ class ServerOptions:
 class Server(charon.Charon):
     """One responder. What it did is read from its own log and its own statistics."""
 
-    def __init__(self, workspace: Workspace, topology: Topology, number: int, options: ServerOptions, log: Path) -> None:
+    def __init__(
+        self, workspace: Workspace, topology: Topology, number: int, options: ServerOptions, log: Path
+    ) -> None:
         super().__init__(workspace, topology.servers[number], f"s{number}", _settings(options), log)
         self.number = number
         self._options = options

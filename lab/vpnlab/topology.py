@@ -35,7 +35,7 @@ CLIENTS_NET = {4: "198.18.0.0/15", 6: "2001:db8:1::/64"}
 TUNNEL_TARGET = "10.99.0.1"
 
 MAX_SERVERS = 99
-MAX_CLIENTS = 10000
+MAX_CLIENTS = 20000
 
 # No duplicate address detection and no router advertisements: addresses are usable at once, and nothing is learnt.
 HOST_SETTINGS = {

@@ -83,7 +83,7 @@ class Vici:
         while True:
             try:
                 kind, name, message = self._receive()
-            except (OSError, ViciError):
+            except ViciError:
                 return
             if kind == EVENT:
                 yield name, message
@@ -91,7 +91,10 @@ class Vici:
     def _send(self, kind: int, name: str, message: Message | None) -> None:
         word = name.encode()
         packet = bytes([kind, len(word)]) + word + _encode(message or {})
-        self._socket.sendall(struct.pack("!I", len(packet)) + packet)
+        try:
+            self._socket.sendall(struct.pack("!I", len(packet)) + packet)
+        except OSError as error:
+            raise ViciError(f"vici {name}: {error}") from error
 
     def _receive(self) -> tuple[int, str, Message]:
         (length,) = struct.unpack("!I", self._read(4))
@@ -105,7 +108,10 @@ class Vici:
     def _read(self, length: int) -> bytes:
         data = b""
         while len(data) < length:
-            piece = self._socket.recv(length - len(data))
+            try:
+                piece = self._socket.recv(length - len(data))
+            except OSError as error:
+                raise ViciError(f"vici: no answer from charon: {error}") from error
             if not piece:
                 raise ViciError("vici: charon closed the connection")
             data += piece

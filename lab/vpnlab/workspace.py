@@ -41,7 +41,9 @@ class Interruptible:
                 self._handlers[signum] = signal.signal(signum, self._handle)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         if self._deferred is not None and not isinstance(error, Interrupted):
@@ -88,7 +90,9 @@ class Workspace:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._signals.defer()
         try:
             if self.kept:

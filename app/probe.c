@@ -1,0 +1,179 @@
+#include "app/probe.h"
+
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "admin/term.h"
+#include "app/cli.h"
+#include "app/probe_view.h"
+#include "base/err.h"
+#include "config/duration.h"
+
+#define DEFAULT_TIMEOUT_MS 2000
+#define TIMEOUT_MAX_MS     60000
+#define HOST_MAX           256
+
+static const char help[] =
+    "usage: ikelb probe [--timeout DURATION] [--json] HOST\n"
+    "\n"
+    "Asks the IKE server at HOST, a name or an address, on UDP 500 and 4500: does it answer,\n"
+    "how fast, what, and does it support IKE fragmentation. A name is asked at each of its\n"
+    "addresses. Needs no running ikelb.\n"
+    "\n"
+    "      --timeout DURATION  wait this long for an answer, e.g. 500ms or 5s (default 2s)\n"
+    "      --json              as JSON, for scripts\n"
+    "      --help              this text\n"
+    "\n"
+    "It begins one handshake and leaves it, so do not repeat it every few seconds: servers\n"
+    "limit unfinished handshakes of one address. The daemon's own health checks leave none.\n"
+    "Exit status: 0 both ports answer at every address, 1 they do not, 2 wrong usage.\n";
+
+struct request {
+    const char *host;
+    uint32_t timeout_ms;
+    bool as_json;
+};
+
+/* The address that stands for itself, in brackets or not. */
+static bool read_literal(const char *host, struct addr *addr)
+{
+    char text[HOST_MAX];
+    const size_t len = strlen(host);
+
+    if (len > 2 && len < sizeof text && host[0] == '[' && host[len - 1] == ']') {
+        memcpy(text, host + 1, len - 2);
+        text[len - 2] = '\0';
+        return addr_parse(text, addr) == 0;
+    }
+    return addr_parse(host, addr) == 0;
+}
+
+/* Fills `addrs` and returns how many there are; 0 after an error has been reported. */
+static size_t resolve(const char *host, struct addr addrs[static PROBE_VIEW_ADDRESSES_MAX])
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo *list = NULL;
+    size_t count = 0;
+
+    if (read_literal(host, &addrs[0]))
+        return 1;
+    const int failure = getaddrinfo(host, NULL, &hints, &list);
+    if (failure) {
+        fprintf(stderr, "ikelb probe: %s: %s. Check the spelling, and this machine's name server.\n", host,
+                gai_strerror(failure));
+        return 0;
+    }
+    for (const struct addrinfo *at = list; at && count < PROBE_VIEW_ADDRESSES_MAX; at = at->ai_next) {
+        struct endpoint e;
+        if (endpoint_from_sockaddr(at->ai_addr, &e) == 0)
+            addrs[count++] = e.addr;
+    }
+    freeaddrinfo(list);
+    if (count == 0)
+        fprintf(stderr, "ikelb probe: %s: the name has no IPv4 or IPv6 address.\n", host);
+    return count;
+}
+
+static void on_done(void *ctx, const struct inquiry_result *result)
+{
+    struct inquiry_result *out = ctx;
+
+    *out = *result;
+}
+
+/* Asks all addresses at once. */
+static int ask(const struct addr *addrs, size_t count, uint32_t timeout_ms, struct inquiry_result *results)
+{
+    uv_loop_t loop;
+    int err = uv_loop_init(&loop);
+
+    if (err)
+        return err;
+    for (size_t i = 0; !err && i < count; i++)
+        err = inquiry_start(&loop, &addrs[i], timeout_ms, on_done, &results[i], NULL);
+    uv_run(&loop, UV_RUN_DEFAULT); /* also what was started before an error has to end */
+    (void)uv_loop_close(&loop);
+    return err;
+}
+
+static int probe(const struct request *request)
+{
+    struct addr addrs[PROBE_VIEW_ADDRESSES_MAX];
+    struct inquiry_result *results = calloc(PROBE_VIEW_ADDRESSES_MAX, sizeof *results);
+    const struct term term = term_of(stdout);
+    int status = CLI_NO;
+
+    if (!results) {
+        fputs("ikelb probe: out of memory\n", stderr);
+        return CLI_NO;
+    }
+    const size_t count = resolve(request->host, addrs);
+    const int err = count ? ask(addrs, count, request->timeout_ms, results) : 0;
+    if (err) {
+        fprintf(stderr, "ikelb probe: %s\n", err_text(err));
+    } else if (count) {
+        const struct probe_view view = {.host = request->host, .results = results, .count = count};
+        if (request->as_json)
+            probe_view_json(&view, stdout);
+        else
+            probe_view_print(&view, &term);
+        status = probe_view_is_alive(&view) ? CLI_DONE : CLI_NO;
+    }
+    free(results);
+    return status;
+}
+
+static int read_timeout(const char *text, uint32_t *timeout_ms)
+{
+    uint64_t ms = 0;
+
+    if (duration_parse(text, &ms) != 0 || ms < 1 || ms > TIMEOUT_MAX_MS) {
+        fprintf(stderr,
+                "ikelb probe: --timeout: '%s' is no duration from 1ms to 60s; it is a number and a unit: "
+                "500ms, 5s\n",
+                text);
+        return ERR_RANGE;
+    }
+    *timeout_ms = (uint32_t)ms;
+    return 0;
+}
+
+int probe_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"timeout", required_argument, NULL, CLI_OPTION_OTHER},
+                                            {"json", no_argument, NULL, CLI_OPTION_JSON},
+                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
+                                            {0}};
+    struct request request = {.timeout_ms = DEFAULT_TIMEOUT_MS};
+    int option;
+
+    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
+        switch (option) {
+        case CLI_OPTION_OTHER:
+            if (read_timeout(optarg, &request.timeout_ms) != 0)
+                return CLI_USAGE;
+            break;
+        case CLI_OPTION_JSON:
+            request.as_json = true;
+            break;
+        case CLI_OPTION_HELP:
+            fputs(help, stdout);
+            return cli_finish(argv[0], CLI_DONE);
+        default:
+            return CLI_USAGE;
+        }
+    }
+    if (optind == argc) {
+        fputs("ikelb probe: it needs a HOST to ask\nSee `ikelb probe --help`.\n", stderr);
+        return CLI_USAGE;
+    }
+    if (argc - optind > 1)
+        return cli_stray_argument(argv[0], argv[optind + 1]);
+    request.host = argv[optind];
+    return cli_finish(argv[0], probe(&request));
+}

@@ -1,0 +1,88 @@
+#include "app/status.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "admin/client.h"
+#include "admin/status_view.h"
+#include "admin/term.h"
+#include "app/cli.h"
+#include "base/err.h"
+
+static const char help[] =
+    "usage: ikelb status [--json] [--socket PATH]\n"
+    "\n"
+    "Shows services, backends, health, clients, rates and alarms of the running daemon.\n"
+    "\n"
+    "      --json         as JSON, for scripts\n"
+    "      --socket PATH  the daemon's admin.socket (default " CLI_DEFAULT_SOCKET ")\n"
+    "      --help         this text\n"
+    "\n"
+    "NEW counts clients ever given to a backend, UNANSWERED handshakes whose first message\n"
+    "it never answered; IN is from clients to the backend, OUT from it to them; PROBE is\n"
+    "the round trip of the last health probe; FRAGMENTATION, whether the backend announces\n"
+    "IKE fragmentation.\n"
+    "Exit status: 0 done, 2 wrong usage, 3 the daemon cannot be reached.\n";
+
+static int print(json_t *status, bool as_json)
+{
+    const struct term term = term_of(stdout);
+    int err;
+
+    if (as_json) {
+        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        return CLI_DONE;
+    }
+    err = status_view_print(status, &term);
+    if (err)
+        fprintf(stderr, "ikelb status: %s\n", err_text(err));
+    return err ? CLI_UNREACHABLE : CLI_DONE;
+}
+
+static int show(const char *socket_path, bool as_json)
+{
+    struct client *client = client_create(socket_path);
+    json_t *status = NULL;
+    int result;
+
+    if (!client) {
+        fputs("ikelb status: out of memory\n", stderr);
+        return CLI_NO;
+    }
+    const int err = client_get(client, "/api/v1/status", NULL, 0, &status);
+    result = err ? cli_report_client("status", client, err) : print(status, as_json);
+    json_decref(status);
+    client_destroy(client);
+    return result;
+}
+
+int status_command(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, CLI_OPTION_JSON},
+                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
+                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
+                                            {0}};
+    const char *socket_path = CLI_DEFAULT_SOCKET;
+    bool as_json = false;
+    int option;
+
+    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
+        switch (option) {
+        case CLI_OPTION_JSON:
+            as_json = true;
+            break;
+        case CLI_OPTION_SOCKET:
+            socket_path = optarg;
+            break;
+        case CLI_OPTION_HELP:
+            fputs(help, stdout);
+            return cli_finish(argv[0], CLI_DONE);
+        default:
+            return CLI_USAGE;
+        }
+    }
+    if (optind < argc)
+        return cli_stray_argument(argv[0], argv[optind]);
+    return cli_finish(argv[0], show(socket_path, as_json));
+}

@@ -1,0 +1,176 @@
+#include "config/printer.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "config/duration.h"
+#include "config/schema.h"
+
+static void print_section(const struct schema *schema, const void *object, int lead, int indent, FILE *out);
+
+/* Quoted wherever YAML or its older versions could take the text for something else. */
+static void print_text(const char *text, FILE *out)
+{
+    static const char SAFE[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+    static const char *const TAKEN[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
+    bool is_plain = (isalpha((unsigned char)text[0]) || text[0] == '/') && strspn(text, SAFE) == strlen(text);
+
+    for (size_t i = 0; i < sizeof TAKEN / sizeof TAKEN[0]; i++)
+        is_plain = is_plain && strcasecmp(text, TAKEN[i]) != 0;
+    if (is_plain) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+/* IPv6 is quoted: a colon at its end would make a key of it. */
+static void print_address(const struct addr *a, FILE *out)
+{
+    char text[ADDR_TEXT_MAX];
+
+    fprintf(out, addr_is_v4(a) ? "%s" : "\"%s\"", addr_format(a, text));
+}
+
+static void print_probe(const struct config_health *health, FILE *out)
+{
+    if (health->probe == CONFIG_PROBE_TCP)
+        fprintf(out, "tcp:%u", health->tcp_port);
+    else
+        fputs(words_probe.names[health->probe], out);
+}
+
+static uint32_t number_at(const void *slot)
+{
+    uint32_t number;
+
+    memcpy(&number, slot, sizeof number);
+    return number;
+}
+
+static void print_scalar(const struct schema_key *key, const void *slot, FILE *out)
+{
+    char duration[DURATION_TEXT_MAX];
+
+    switch (key->kind) {
+    case SCHEMA_NAME:
+    case SCHEMA_PATH:
+        print_text(slot, out);
+        break;
+    case SCHEMA_NUMBER:
+        fprintf(out, "%u", number_at(slot));
+        break;
+    case SCHEMA_DURATION:
+        fputs(duration_format(number_at(slot), duration), out);
+        break;
+    case SCHEMA_WORD:
+        fputs(key->words->names[number_at(slot)], out);
+        break;
+    case SCHEMA_PROBE:
+        print_probe(slot, out);
+        break;
+    case SCHEMA_ADDRESS:
+        print_address(slot, out);
+        break;
+    default:
+        break; /* Lists and sections are printed by the functions below. */
+    }
+}
+
+/* The items of a list key: their array, and their number in *count. */
+static const void *list_items(const struct schema_key *key, const void *object, size_t *count)
+{
+    const char *slot = (const char *)object + key->offset;
+    const void *array = slot;
+
+    memcpy(count, (const char *)object + key->count_offset, sizeof *count);
+    if (!key->in_place)
+        memcpy(&array, slot, sizeof array);
+    return array;
+}
+
+static void print_addresses(const struct schema_key *key, const void *object, int indent, FILE *out)
+{
+    size_t count;
+    const struct addr *items = list_items(key, object, &count);
+
+    if (count == 0)
+        return;
+    fprintf(out, "%*s%s:\n", indent, "", key->name);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%*s- ", indent + 2, "");
+        print_address(&items[i], out);
+        fputc('\n', out);
+    }
+}
+
+static void print_sections(const struct schema_key *key, const void *object, int indent, FILE *out)
+{
+    size_t count;
+    const char *items = list_items(key, object, &count);
+
+    fprintf(out, "%*s%s:\n", indent, "", key->name);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%*s- ", indent + 2, "");
+        print_section(key->section, items + i * key->section->size, 0, indent + 4, out);
+    }
+}
+
+static bool has_keys(const struct schema *schema)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        if (schema->keys[i].kind != SCHEMA_LATER)
+            return true;
+    }
+    return false;
+}
+
+static void print_key(const struct schema_key *key, const void *object, int indent, FILE *out)
+{
+    const char *slot = (const char *)object + key->offset;
+
+    switch (key->kind) {
+    case SCHEMA_LATER:
+        break;
+    case SCHEMA_SECTION:
+        if (!has_keys(key->section))
+            break;
+        fprintf(out, "%*s%s:\n", indent, "", key->name);
+        print_section(key->section, slot, indent + 2, indent + 2, out);
+        break;
+    case SCHEMA_SECTION_LIST:
+        print_sections(key, object, indent, out);
+        break;
+    case SCHEMA_ADDRESSES:
+        print_addresses(key, object, indent, out);
+        break;
+    default:
+        fprintf(out, "%*s%s: ", indent, "", key->name);
+        print_scalar(key, slot, out);
+        fputc('\n', out);
+        break;
+    }
+}
+
+/* The first key stands `lead` blanks into its line (none after the dash of a list item), the others `indent`. */
+static void print_section(const struct schema *schema, const void *object, int lead, int indent, FILE *out)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        if (schema->keys[i].kind == SCHEMA_LATER)
+            continue;
+        fprintf(out, "%*s", lead, "");
+        print_key(&schema->keys[i], object, indent, out);
+        lead = indent;
+    }
+}
+
+void printer_print(const struct config *config, FILE *out)
+{
+    print_section(&schema_file, config, 0, 0, out);
+}

@@ -1,0 +1,348 @@
+#include "tests/unit/support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cursor.h"
+#include "ike/notify.h"
+#include "tests/unit/unit.h"
+
+#define DEFAULT_IDLE_MS      3600000
+#define DEFAULT_HALF_OPEN_MS 30000
+
+struct addr support_addr(const char *text)
+{
+    struct addr addr = {0};
+
+    if (addr_parse(text, &addr) != 0)
+        fail_msg("%s is no address", text);
+    return addr;
+}
+
+struct endpoint support_endpoint(const char *text, uint16_t port)
+{
+    return (struct endpoint){.addr = support_addr(text), .port = port};
+}
+
+struct addr support_addr_v4(uint32_t number)
+{
+    const uint8_t bytes[4] = {10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number};
+
+    return addr_from_v4(bytes);
+}
+
+static size_t fill_backends(struct config_backend *out, const struct support_backend *backends)
+{
+    size_t count = 0;
+
+    for (; count < SUPPORT_BACKENDS_MAX && backends[count].name; count++) {
+        const struct support_backend *b = &backends[count];
+        out[count] = (struct config_backend){
+            .address = support_addr(b->address), .weight = b->weight ? b->weight : 100, .state = b->state};
+        snprintf(out[count].name, sizeof out[count].name, "%s", b->name);
+    }
+    return count;
+}
+
+struct pool *support_pool(const struct support_service *services, size_t count)
+{
+    struct config_service *made = calloc(count, sizeof *made);
+    struct config_backend *backends = calloc(count * SUPPORT_BACKENDS_MAX, sizeof *backends);
+    struct addr *snats = calloc(count * SUPPORT_SNATS_MAX, sizeof *snats);
+    const struct config config = {.services = made, .service_count = count};
+
+    assert_true(made && backends && snats);
+    for (size_t i = 0; i < count; i++) {
+        const struct support_service *from = &services[i];
+        struct config_service *s = &made[i];
+        snprintf(s->name, sizeof s->name, "%s", from->name);
+        s->mode = from->mode;
+        s->schedule = from->schedule;
+        s->persistence.idle_timeout_ms = from->idle_timeout_ms ? from->idle_timeout_ms : DEFAULT_IDLE_MS;
+        s->persistence.half_open_timeout_ms =
+            from->half_open_timeout_ms ? from->half_open_timeout_ms : DEFAULT_HALF_OPEN_MS;
+        for (; s->vip_count < CONFIG_VIPS_MAX && from->vips[s->vip_count]; s->vip_count++)
+            s->vips[s->vip_count] = support_addr(from->vips[s->vip_count]);
+        s->snats = &snats[i * SUPPORT_SNATS_MAX];
+        for (; s->snat_count < SUPPORT_SNATS_MAX && from->snats[s->snat_count]; s->snat_count++)
+            s->snats[s->snat_count] = support_addr(from->snats[s->snat_count]);
+        s->backends = &backends[i * SUPPORT_BACKENDS_MAX];
+        s->backend_count = fill_backends(s->backends, from->backends);
+    }
+    struct pool *pool = pool_create(&config);
+    assert_non_null(pool);
+    for (size_t i = 0; i < pool->backend_count; i++)
+        pool->backends[i].health = HEALTH_UP;
+    free(made);
+    free(backends);
+    free(snats);
+    return pool;
+}
+
+struct recipe {
+    uint8_t first_payload;
+    uint8_t version;
+    uint8_t exchange;
+    uint8_t flags;
+    uint8_t message_id;
+    bool responder_spi;
+    bool fragmentation;
+};
+
+static const struct recipe recipes[SUPPORT_KIND_COUNT] = {
+    [SUPPORT_INIT] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_INITIATOR, 0, false, false},
+    [SUPPORT_INIT_FRAGMENTATION] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_INITIATOR, 0, false,
+                                    true},
+    [SUPPORT_INIT_ANSWER] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, true, false},
+    [SUPPORT_INIT_ANSWER_FRAGMENTATION] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0,
+                                           true, true},
+    [SUPPORT_COOKIE] = {IKE_PAYLOAD_NOTIFY, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, false, false},
+    [SUPPORT_AUTH] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_AUTH, IKE_FLAG_INITIATOR, 1, true, false},
+    [SUPPORT_AUTH_ANSWER] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_AUTH, IKE_FLAG_RESPONSE, 1, true,
+                             false},
+    [SUPPORT_INFORMATIONAL] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_INFORMATIONAL, 0, 2, true, false},
+    [SUPPORT_V1_INIT] = {IKE_PAYLOAD_V1_SA, 0x10, IKE_EXCHANGE_V1_MAIN, 0, 0, false, false},
+    [SUPPORT_V1_ANSWER] = {IKE_PAYLOAD_V1_SA, 0x10, IKE_EXCHANGE_V1_MAIN, 0, 0, true, false},
+    [SUPPORT_V1_ENCRYPTED] = {5, 0x10, IKE_EXCHANGE_V1_MAIN, IKE_FLAG_V1_ENCRYPTED, 0, true, false},
+};
+
+/* One payload of twelve bytes, or a Notify of type `notify`. */
+static void put_payload(struct writer *w, uint8_t next, uint16_t notify)
+{
+    writer_u8(w, next);
+    writer_u8(w, 0);
+    writer_u16(w, 12);
+    writer_u16(w, 0); /* a Notify's protocol and SPI size */
+    writer_u16(w, notify);
+    writer_u32(w, 0);
+}
+
+static void put_ike(struct writer *w, const struct recipe *r)
+{
+    static const uint8_t spi_i[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t spi_r[2][8] = {{0}, {9, 8, 7, 6, 5, 4, 3, 2}};
+    const size_t start = writer_len(w);
+
+    writer_bytes(w, spi_i, sizeof spi_i);
+    writer_bytes(w, spi_r[r->responder_spi], sizeof spi_r[0]);
+    writer_u8(w, r->first_payload);
+    writer_u8(w, r->version);
+    writer_u8(w, r->exchange);
+    writer_u8(w, r->flags);
+    writer_u32(w, r->message_id);
+    writer_u32(w, 0);
+    put_payload(w, r->fragmentation ? IKE_PAYLOAD_NOTIFY : IKE_PAYLOAD_NONE, IKE_NOTIFY_COOKIE);
+    if (r->fragmentation)
+        put_payload(w, IKE_PAYLOAD_NONE, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED);
+    writer_patch_u32(w, start + 24, (uint32_t)(writer_len(w) - start));
+}
+
+size_t support_message(enum support_kind kind, enum ike_port port, uint8_t out[static SUPPORT_MESSAGE_MAX])
+{
+    struct writer w = writer_over(out, SUPPORT_MESSAGE_MAX);
+
+    if (kind == SUPPORT_KEEPALIVE) {
+        writer_u8(&w, IKE_NATT_KEEPALIVE);
+    } else if (kind == SUPPORT_ESP) {
+        writer_u32(&w, 0xc0ffee01);
+        writer_u32(&w, 1);
+        writer_u32(&w, 0xdeadbeef);
+    } else {
+        if (port == IKE_PORT_4500)
+            writer_u32(&w, 0);
+        put_ike(&w, &recipes[kind]);
+    }
+    assert_false(w.failed);
+    return writer_len(&w);
+}
+
+struct ike_datagram support_datagram(enum support_kind kind, enum ike_port port,
+                                     uint8_t out[static SUPPORT_MESSAGE_MAX])
+{
+    struct ike_datagram d = {0};
+    const size_t len = support_message(kind, port, out);
+
+    assert_int_not_equal(classify_datagram(out, len, port == IKE_PORT_4500, &d), IKE_CLASS_GARBAGE);
+    return d;
+}
+
+void support_net_init(struct support_net *net, const struct support_service *services, size_t count,
+                      uint32_t max_clients)
+{
+    *net = (struct support_net){.pool = support_pool(services, count), .now_ms = 1000000};
+    assert_int_equal(dataplane_init(&net->dp, net->pool, max_clients, 0x123456789abcdef), 0);
+}
+
+void support_net_deinit(struct support_net *net)
+{
+    support_check_bindings(&net->dp.bindings);
+    dataplane_deinit(&net->dp);
+    pool_destroy(net->pool);
+}
+
+static struct verdict handle(struct support_net *net, struct packet *packet, enum support_kind kind)
+{
+    uint8_t data[SUPPORT_MESSAGE_MAX];
+    struct verdict verdict;
+
+    packet->data = data;
+    packet->len = support_message(kind, packet->port, data);
+    packet->ttl = 64;
+    dataplane_handle(&net->dp, packet, net->now_ms, &verdict);
+    return verdict;
+}
+
+struct verdict support_from_client(struct support_net *net, uint16_t service, struct endpoint client,
+                                   enum ike_port port, enum support_kind kind)
+{
+    struct packet packet = {.side = PACKET_FROM_CLIENT, .service = service, .port = port, .src = client};
+
+    return handle(net, &packet, kind);
+}
+
+struct verdict support_from_backend(struct support_net *net, struct addr server, struct endpoint dst,
+                                    enum ike_port port, enum support_kind kind)
+{
+    struct packet packet = {
+        .side = PACKET_FROM_BACKEND,
+        .port = port,
+        .src = {.addr = server, .port = ike_port_number(port)},
+        .dst = dst,
+    };
+
+    return handle(net, &packet, kind);
+}
+
+struct verdict support_reply(struct support_net *net, const struct verdict *to, enum support_kind kind)
+{
+    assert_int_equal(to->action, VERDICT_TO_BACKEND);
+    return support_from_backend(net, to->dst.addr, to->src, to->dst.port == 500 ? IKE_PORT_500 : IKE_PORT_4500,
+                                kind);
+}
+
+struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client)
+{
+    const uint32_t pin = pins_find(net->dp.bindings.pins, service, &client);
+
+    assert_int_not_equal(pin, PIN_NONE);
+    return pins_get(net->dp.bindings.pins, pin);
+}
+
+struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client, enum ike_port port)
+{
+    const struct flow_in_key key = {.client = client.addr,
+                                    .client_port = client.port,
+                                    .listener = (uint16_t)(service * IKE_PORT_COUNT + port)};
+    const uint32_t flow = flows_find_in(net->dp.bindings.flows, &key);
+
+    return flow == FLOW_NONE ? NULL : flows_get(net->dp.bindings.flows, flow);
+}
+
+static void check_flow(struct bindings *b, uint32_t index)
+{
+    const struct flow *flow = flows_get(b->flows, index);
+    const struct flow_in_key in = {
+        .client = flow->client, .client_port = flow->client_port, .listener = flow->listener};
+    const struct flow_out_key out = flow_out_key(flow);
+    const struct pin *pin = pins_get(b->pins, flow->pin);
+
+    assert_int_equal(flows_find_in(b->flows, &in), index);
+    assert_int_equal(flows_find_out(b->flows, &out), index);
+    assert_true(addr_equal(&pin->client, &flow->client));
+    assert_int_equal(pin->service, flow->listener / IKE_PORT_COUNT);
+    assert_int_equal(pins_find(b->pins, pin->service, &pin->client), flow->pin);
+    assert_int_equal(flow->server, b->pool->backends[flow->backend].server);
+    if (flow->flags & FLOW_CONFIRMED)
+        assert_true(pin->flags & PIN_CONFIRMED);
+}
+
+static uint32_t check_flows(struct bindings *b, uint32_t *flows_by_pin)
+{
+    uint32_t cursor = 0, budget = UINT32_MAX, index, count = 0, unconfirmed = 0;
+
+    while ((index = flows_next(b->flows, &cursor, &budget)) != FLOW_NONE) {
+        check_flow(b, index);
+        flows_by_pin[flows_get(b->flows, index)->pin]++;
+        unconfirmed += !(flows_get(b->flows, index)->flags & FLOW_CONFIRMED);
+        count++;
+    }
+    assert_int_equal(count, flows_count(b->flows));
+    assert_int_equal(unconfirmed, flows_unconfirmed_count(b->flows));
+    return unconfirmed;
+}
+
+static void check_flow_ages(struct bindings *b, uint32_t unconfirmed)
+{
+    uint32_t before = FLOW_NONE;
+
+    for (uint32_t i = flows_oldest_unconfirmed(b->flows); i != FLOW_NONE; unconfirmed--) {
+        const struct flow *flow = flows_get(b->flows, i);
+        assert_true(unconfirmed > 0 && flow->in_use && !(flow->flags & FLOW_CONFIRMED));
+        assert_int_equal(flow->age_prev, before);
+        if (before != FLOW_NONE)
+            assert_true((int32_t)(flow->seen_ms - flows_get(b->flows, before)->seen_ms) >= 0);
+        before = i;
+        i = flow->age_next;
+    }
+    assert_int_equal(unconfirmed, 0);
+}
+
+static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, uint32_t *clients_by_backend)
+{
+    uint32_t cursor = 0, budget = UINT32_MAX, index, count = 0, unconfirmed = 0;
+
+    while ((index = pins_next(b->pins, &cursor, &budget)) != PIN_NONE) {
+        const struct pin *pin = pins_get(b->pins, index);
+        assert_int_equal(pin->flow_count, flows_by_pin[index]);
+        assert_int_equal(b->pool->backends[pin->backend].service, pin->service);
+        assert_int_equal(pins_find(b->pins, pin->service, &pin->client), index);
+        clients_by_backend[pin->backend]++;
+        unconfirmed += !(pin->flags & PIN_CONFIRMED);
+        count++;
+    }
+    assert_int_equal(count, pins_count(b->pins));
+    assert_int_equal(unconfirmed, pins_unconfirmed_count(b->pins));
+    for (uint32_t i = pins_oldest_unconfirmed(b->pins); i != PIN_NONE; i = pins_get(b->pins, i)->age_next) {
+        assert_true(unconfirmed > 0 && !(pins_get(b->pins, i)->flags & PIN_CONFIRMED));
+        unconfirmed--;
+    }
+    assert_int_equal(unconfirmed, 0);
+}
+
+void support_check_bindings(struct bindings *b)
+{
+    uint32_t *flows_by_pin = calloc(pins_capacity(b->pins), sizeof *flows_by_pin);
+    uint32_t *clients = calloc(b->pool->backend_count, sizeof *clients);
+
+    assert_true(flows_by_pin && clients);
+    check_flow_ages(b, check_flows(b, flows_by_pin));
+    check_pins(b, flows_by_pin, clients);
+    for (size_t i = 0; i < b->pool->backend_count; i++)
+        assert_int_equal(b->pool->backends[i].clients, clients[i]);
+    free(flows_by_pin);
+    free(clients);
+}
+
+uint64_t support_seed(void)
+{
+    const char *text = getenv("IKELB_TEST_SEED");
+    const uint64_t seed = text ? strtoull(text, NULL, 0) : 0x5eed;
+
+    print_message("IKELB_TEST_SEED=%#llx\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* SplitMix64: small, and good enough to choose among operations. */
+uint64_t support_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+uint32_t support_random_below(uint64_t *state, uint32_t limit)
+{
+    return (uint32_t)(support_random(state) % limit);
+}

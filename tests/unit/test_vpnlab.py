@@ -1,0 +1,169 @@
+"""The parts of the lab's package (lab/vpnlab) that need no root: formats, figures, the ending of processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
+
+from vpnlab import balancer, processes, report, servers, traffic, vici, workspace  # noqa: E402
+from vpnlab.scenarios import MODES, SCENARIOS, Plan, Result  # noqa: E402
+from vpnlab.shell import LabError  # noqa: E402
+
+
+class Vici(unittest.TestCase):
+    def test_message_survives_the_wire(self) -> None:
+        message: vici.Message = {"a": "x", "n": 7, "list": ["p", b"\x00\xff"], "in": {"deep": {"k": ""}}, "empty": []}
+        want = {"a": b"x", "n": b"7", "list": [b"p", b"\x00\xff"], "in": {"deep": {"k": b""}}, "empty": []}
+        self.assertEqual(vici._decode(vici._encode(message)), want)
+
+    def test_known_encoding(self) -> None:
+        """The example of the protocol's description."""
+        want = b"\x03\x04key1\x00\x06value1" b"\x01\x08section1" b"\x03\x07sub-key\x00\x09sub-value" b"\x02"
+        self.assertEqual(vici._encode({"key1": "value1", "section1": {"sub-key": "sub-value"}}), want)
+
+    def test_truncated_message_is_an_error(self) -> None:
+        whole = vici._encode({"key": "value", "list": ["item"]})
+        for length in (1, 4, 9, len(whole) - 3):
+            with self.subTest(length=length), self.assertRaises(vici.ViciError):
+                vici._decode(whole[:length])
+
+    def test_unknown_element_is_an_error(self) -> None:
+        with self.assertRaises(vici.ViciError):
+            vici._decode(b"\x09")
+
+
+class Yaml(unittest.TestCase):
+    def test_document(self) -> None:
+        service = {"name": "vpn", "vip": ["203.0.113.10", "2001:db8::1"], "health": {"rise": 1}}
+        want = (
+            "services:\n"
+            "  - name: vpn\n"
+            "    vip:\n"
+            "      - 203.0.113.10\n"
+            '      - "2001:db8::1"\n'
+            "    health:\n"
+            "      rise: 1\n"
+            "x: 1h\n"
+        )
+        self.assertEqual(balancer.yaml({"services": [service], "x": "1h"}), want)
+
+
+class Figures(unittest.TestCase):
+    def result(self, **values: object) -> Result:
+        return Result(SCENARIOS[0], "transparent", 2, **values)  # type: ignore[arg-type]
+
+    def test_everybody_needs_tunnel_and_traffic(self) -> None:
+        self.assertTrue(self.result(connected=2, with_traffic=2).everybody)
+        self.assertFalse(self.result(connected=1, with_traffic=1).everybody)
+        self.assertFalse(self.result(connected=2, with_traffic=1).everybody)
+        self.assertFalse(self.result(connected=2, with_traffic=2, failure="ikelb ended").everybody)
+
+    def test_percentile_is_the_nearest_rank(self) -> None:
+        for count, want in ((1, 1), (60, 60), (99, 99), (100, 99), (101, 100), (200, 198)):
+            with self.subTest(count=count):
+                self.assertEqual(self.result(seconds=tuple(range(1, count + 1))).percentile_99_s(), want)
+        self.assertIsNone(self.result().percentile_99_s())
+
+    def test_dead_clients_have_numbers_of_their_own(self) -> None:
+        dead = next(scenario for scenario in SCENARIOS if scenario.dead_per_server)
+        self.assertEqual(Plan(60).dead(dead, 3), range(61, 91))
+        self.assertEqual(Plan(60).client_addresses(dead, 3), 90)
+        self.assertEqual(Plan(60).client_addresses(SCENARIOS[0], 3), 60)
+
+    def test_table_is_aligned_and_paired_by_scenario(self) -> None:
+        figures = {"full-nat": (5, 195, 1), "transparent": (200, 0, 200)}
+        results = [Result(scenario, mode, 200, *figures[mode]) for mode in MODES for scenario in SCENARIOS]
+        lines = report.table(results, colour=False).splitlines()
+        rows = [line for line in lines[3:] if line]
+        self.assertEqual(len({len(line) for line in rows}), 1)
+        self.assertEqual(["full-nat" in row for row in rows], [True, False] * len(SCENARIOS))
+        self.assertNotIn("\033", "".join(lines))
+
+
+class Logs(unittest.TestCase):
+    def test_lines_of_strongswan(self) -> None:
+        refused = "10:00:00.123 07[NET] ignoring IKE_SA setup from 10.0.0.2, per-IP half-open IKE_SA limit of 5 reached"
+        initiating = "10:00:00.123 09[IKE] 2001:db8:1::7 is initiating an IKE_SA"
+        received = "10:00:00.123 09[NET] received packet: from 198.18.0.1[4500] to 10.0.0.11[4500] (4816 bytes)"
+        self.assertEqual(servers._REFUSED.search(refused)[1], "10.0.0.2")  # type: ignore[index]
+        self.assertEqual(servers._INITIATING.search(initiating)[1], "2001:db8:1::7")  # type: ignore[index]
+        self.assertEqual(servers._RECEIVED.search(received)[1], "4816")  # type: ignore[index]
+
+
+class Checksum(unittest.TestCase):
+    def test_checksummed_packet_sums_to_zero(self) -> None:
+        for data in (b"\x08\x00\x00\x00\x12\x34\x00\x01" + bytes(range(56)), b"\x08\x00\x00\x00odd"):
+            checksum = traffic._checksum(data).to_bytes(2, "big")
+            self.assertEqual(traffic._checksum(data[:2] + checksum + data[4:]), 0)
+        self.assertEqual(traffic._checksum(b"\x01"), 0xFEFF)
+
+
+class Processes(unittest.TestCase):
+    tag = "labunit"
+
+    def test_stop_ends_even_a_stopped_and_a_deaf_process(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            output = Path(directory, "output")
+            own = processes.Processes(self.tag)
+            deaf = own.start("deaf", ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], output)
+            stopped = own.start("stopped", ["sleep", "60"], output)
+            _until(lambda: "ready" in output.read_text())
+            stopped.send(signal.SIGSTOP)
+            self.assertEqual(set(processes.leftovers(self.tag)) & {deaf.pid, stopped.pid}, {deaf.pid, stopped.pid})
+            own.stop([deaf, stopped], timeout_s=0.5)
+            self.assertEqual((deaf.exit_status(), stopped.exit_status()), (-signal.SIGKILL, -signal.SIGTERM))
+
+    def test_leftovers_are_found_by_their_tag_alone(self) -> None:
+        mine = subprocess.Popen(["sleep", "60"], env={**os.environ, processes.MARK: self.tag})
+        other = subprocess.Popen(["sleep", "60"], env={**os.environ, processes.MARK: self.tag + "x"})
+        try:
+            _until(lambda: mine.pid in processes.leftovers(self.tag))
+            processes.end_leftovers(self.tag)
+            self.assertEqual(mine.wait(5), -signal.SIGTERM)
+            self.assertIsNone(other.poll())
+        finally:
+            for process in (mine, other):
+                process.kill()
+                process.wait()
+
+
+class Workspace(unittest.TestCase):
+    def test_tags(self) -> None:
+        for tag in ("", "A", "a-b", "../x", "a" * 13):
+            with self.subTest(tag=tag), self.assertRaises(LabError):
+                workspace.Workspace(tag)
+
+    def test_signal_interrupts_once_and_handlers_come_back(self) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        with self.assertRaises(workspace.Interrupted) as caught, workspace.Interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        self.assertEqual(caught.exception.exit_status, 128 + signal.SIGTERM)
+        self.assertEqual(signal.getsignal(signal.SIGTERM), before)
+
+    def test_deferred_signal_comes_after_the_block(self) -> None:
+        done = []
+        with self.assertRaises(workspace.Interrupted), workspace.Interruptible() as signals:
+            signals.defer()
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("the rest of the block")
+        self.assertEqual(done, ["the rest of the block"])
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    unittest.main()
