@@ -22,23 +22,16 @@ const char *human_count(uint64_t n, char text[static HUMAN_TEXT_MAX])
 const char *human_rate(uint64_t rate, const char *unit, char text[static HUMAN_TEXT_MAX])
 {
     static const char prefixes[] = "kMGTPE";
-    uint64_t tenths =
-        rate / 100 + (rate % 100 >= 50); /* of a thousand, rounded, so that 999,960 becomes "1.0 M" */
+    double value = (double)rate / 1000;
     size_t p = 0;
 
     if (rate < 1000) {
         snprintf(text, HUMAN_TEXT_MAX, rate ? "%" PRIu64 " %s" : "%" PRIu64, rate, unit);
         return text;
     }
-    while (tenths >= 9995 && prefixes[p + 1]) {
-        tenths = (tenths + 500) / 1000;
-        p++;
-    }
-    if (tenths < 100)
-        snprintf(text, HUMAN_TEXT_MAX, "%" PRIu64 ".%" PRIu64 " %c%s", tenths / 10, tenths % 10, prefixes[p],
-                 unit);
-    else
-        snprintf(text, HUMAN_TEXT_MAX, "%" PRIu64 " %c%s", (tenths + 5) / 10, prefixes[p], unit);
+    for (; value >= 999.5 && prefixes[p + 1]; p++)
+        value /= 1000;
+    snprintf(text, HUMAN_TEXT_MAX, "%.*f %c%s", value < 9.95 ? 1 : 0, value, prefixes[p], unit);
     return text;
 }
 

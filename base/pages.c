@@ -18,6 +18,16 @@ void *pages_alloc(size_t count, size_t size)
     return pages;
 }
 
+void *pages_alloc_ready(size_t count, size_t size)
+{
+    void *pages = pages_alloc(count, size);
+
+    /* Only advice again: a kernel before 5.14 clears them when touched. */
+    if (pages)
+        (void)madvise(pages, count * size, MADV_POPULATE_WRITE);
+    return pages;
+}
+
 void pages_free(void *pages, size_t count, size_t size)
 {
     if (pages)

@@ -136,7 +136,8 @@ static void reject_word(struct loader *loader, const struct schema_key *key, str
     report_quote(node->text, node->len, quoted);
     schema_expected(key, expected);
     if (meant)
-        node_reject(loader->report, node, "%s is unknown, did you mean \"%s\"? Must be %s", quoted, meant, expected);
+        node_reject(loader->report, node, "%s is unknown, did you mean \"%s\"? Must be %s", quoted, meant,
+                    expected);
     else
         node_reject(loader->report, node, "%s is unknown; must be %s", quoted, expected);
 }
@@ -337,13 +338,14 @@ static void read_node(struct loader *loader, const struct schema_key *key, struc
         read_scalar(loader, key, node, slot);
 }
 
-/* The section among `schema`'s own that has a key of exactly that name: the usual slip is a wrong
+/* The section inside this one that has a key of exactly that name: the usual slip is a wrong
  * indentation. */
 static const struct schema_key *section_with(const struct schema *schema, const char *name)
 {
     for (size_t i = 0; i < schema->key_count; i++) {
         const struct schema_key *key = &schema->keys[i];
-        if (key->kind == SCHEMA_SECTION && schema_find(key->section, name))
+        const struct schema_key *inner = key->kind == SCHEMA_SECTION ? schema_find(key->section, name) : NULL;
+        if (inner && schema_is_known(inner))
             return key;
     }
     return NULL;
@@ -359,7 +361,7 @@ static void reject_unknown_key(struct loader *loader, const struct schema *schem
 
     for (size_t i = 0; i < schema->key_count && !home; i++) {
         const struct schema_key *key = &schema->keys[i];
-        if (key->kind != SCHEMA_LATER && suggest_nearer(name, key->name, &best))
+        if (schema_is_known(key) && suggest_nearer(name, key->name, &best))
             meant = key;
     }
     schema_key_names(schema, names);

@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#define TAG_DIRECTIVES_MAX 16
+
 struct node_tree {
     struct node *root;
     struct node *newest; /* of all nodes, chained by `older` */
@@ -54,13 +56,19 @@ const char *node_path(const struct node *node, char path[static NODE_PATH_MAX])
     return path;
 }
 
+/* The path as it stands in an error, where the root must have a name as well. */
+static const char *where_text(const struct node *node, char path[static NODE_PATH_MAX])
+{
+    return node->parent ? node_path(node, path) : "(top level)";
+}
+
 void node_reject(struct report *report, struct node *node, const char *fmt, ...)
 {
     char path[NODE_PATH_MAX];
     va_list args;
 
     va_start(args, fmt);
-    report_add_list(report, node->line, node->column, node_path(node, path), fmt, args);
+    report_add_list(report, node->line, node->column, where_text(node, path), fmt, args);
     va_end(args);
     node->bad = true;
 }
@@ -72,7 +80,7 @@ void node_reject_key(struct report *report, struct node *node, const char *fmt, 
     va_list args;
 
     va_start(args, fmt);
-    report_add_list(report, place->line, place->column, node_path(node, path), fmt, args);
+    report_add_list(report, place->line, place->column, where_text(node, path), fmt, args);
     va_end(args);
     node->bad = true;
 }
@@ -177,10 +185,10 @@ static void report_syntax_error(struct builder *b)
     if (parser->error == YAML_READER_ERROR) {
         locate(b, parser->problem_offset, &line, &column);
         if (parser->problem_value >= 0)
-            report_add(b->report, line, column, "", "not valid text: %s (0x%02x); the file must be UTF-8",
+            report_add(b->report, line, column, "", "not valid text: %s (0x%02x); must be UTF-8 text",
                        problem, (unsigned)parser->problem_value);
         else
-            report_add(b->report, line, column, "", "not valid text: %s; the file must be UTF-8", problem);
+            report_add(b->report, line, column, "", "not valid text: %s; must be UTF-8 text", problem);
         return;
     }
     line = mark->line + 1;
@@ -359,6 +367,31 @@ static void report_misuses(struct builder *b)
     }
 }
 
+/*
+ * libyaml compares every %TAG directive with all before it: 4 MiB of them would take it half a minute. They
+ * are counted wherever they stand, as a file has no use for them anyway.
+ */
+static void check_directives(struct builder *b)
+{
+    static const char TAG[] = "%TAG";
+    const char *end = b->text + b->len;
+    const char *p = b->text;
+    size_t count = 0;
+    size_t line;
+    size_t column;
+
+    while ((p = memmem(p, (size_t)(end - p), TAG, sizeof TAG - 1)) != NULL) {
+        if (count++ == TAG_DIRECTIVES_MAX) {
+            locate(b, (size_t)(p - b->text), &line, &column);
+            report_add(b->report, line, column, "", "too many %%TAG directives; a file has at most %d",
+                       TAG_DIRECTIVES_MAX);
+            b->err = ERR_CONFIG;
+            return;
+        }
+        p += sizeof TAG - 1;
+    }
+}
+
 int node_tree_read(const char *text, size_t len, struct report *report, struct node_tree **out)
 {
     static const char BYTE_ORDER_MARK[3] = {'\xef', '\xbb', '\xbf'};
@@ -379,6 +412,7 @@ int node_tree_read(const char *text, size_t len, struct report *report, struct n
     }
     yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&b.parser, (const unsigned char *)b.text, b.len);
+    check_directives(&b);
     read_stream(&b);
     yaml_parser_delete(&b.parser);
     report_misuses(&b);

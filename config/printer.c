@@ -100,14 +100,11 @@ static void print_addresses(const struct schema_key *key, const void *object, in
     size_t count;
     const struct addr *items = list_items(key, object, &count);
 
-    if (count == 0)
-        return;
-    fprintf(out, "%*s%s:\n", indent, "", key->name);
     for (size_t i = 0; i < count; i++) {
-        fprintf(out, "%*s- ", indent + 2, "");
+        fprintf(out, "\n%*s- ", indent + 2, "");
         print_address(&items[i], out);
-        fputc('\n', out);
     }
+    fputc('\n', out);
 }
 
 static void print_sections(const struct schema_key *key, const void *object, int indent, FILE *out)
@@ -115,57 +112,54 @@ static void print_sections(const struct schema_key *key, const void *object, int
     size_t count;
     const char *items = list_items(key, object, &count);
 
-    fprintf(out, "%*s%s:\n", indent, "", key->name);
+    fputc('\n', out);
     for (size_t i = 0; i < count; i++) {
         fprintf(out, "%*s- ", indent + 2, "");
         print_section(key->section, items + i * key->section->size, 0, indent + 4, out);
     }
 }
 
-static bool has_keys(const struct schema *schema)
+/* Nothing stands for a key of later versions, and for a list that may be empty and is. */
+static bool is_printed(const struct schema_key *key, const void *object)
 {
-    for (size_t i = 0; i < schema->key_count; i++) {
-        if (schema->keys[i].kind != SCHEMA_LATER)
-            return true;
-    }
-    return false;
+    size_t count;
+
+    if (key->kind != SCHEMA_ADDRESSES)
+        return schema_is_known(key);
+    (void)list_items(key, object, &count);
+    return count > 0;
 }
 
-static void print_key(const struct schema_key *key, const void *object, int indent, FILE *out)
+/* What follows the key's colon, line end included. */
+static void print_value(const struct schema_key *key, const void *object, int indent, FILE *out)
 {
     const char *slot = (const char *)object + key->offset;
 
-    switch (key->kind) {
-    case SCHEMA_LATER:
-        break;
-    case SCHEMA_SECTION:
-        if (!has_keys(key->section))
-            break;
-        fprintf(out, "%*s%s:\n", indent, "", key->name);
+    if (key->kind == SCHEMA_SECTION) {
+        fputc('\n', out);
         print_section(key->section, slot, indent + 2, indent + 2, out);
-        break;
-    case SCHEMA_SECTION_LIST:
+    } else if (key->kind == SCHEMA_SECTION_LIST) {
         print_sections(key, object, indent, out);
-        break;
-    case SCHEMA_ADDRESSES:
+    } else if (key->kind == SCHEMA_ADDRESSES) {
         print_addresses(key, object, indent, out);
-        break;
-    default:
-        fprintf(out, "%*s%s: ", indent, "", key->name);
+    } else {
+        fputc(' ', out);
         print_scalar(key, slot, out);
         fputc('\n', out);
-        break;
     }
 }
 
-/* The first key stands `lead` blanks into its line (none after the dash of a list item), the others `indent`. */
+/* The first key stands `lead` blanks into its line (none after the dash of a list item), the others `indent`.
+ */
 static void print_section(const struct schema *schema, const void *object, int lead, int indent, FILE *out)
 {
     for (size_t i = 0; i < schema->key_count; i++) {
-        if (schema->keys[i].kind == SCHEMA_LATER)
+        const struct schema_key *key = &schema->keys[i];
+
+        if (!is_printed(key, object))
             continue;
-        fprintf(out, "%*s", lead, "");
-        print_key(&schema->keys[i], object, indent, out);
+        fprintf(out, "%*s%s:", lead, "", key->name);
+        print_value(key, object, indent, out);
         lead = indent;
     }
 }

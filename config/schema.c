@@ -191,6 +191,17 @@ const struct schema_key *schema_find(const struct schema *schema, const char *na
     return NULL;
 }
 
+bool schema_is_known(const struct schema_key *key)
+{
+    if (key->kind != SCHEMA_SECTION)
+        return key->kind != SCHEMA_LATER;
+    for (size_t i = 0; i < key->section->key_count; i++) {
+        if (schema_is_known(&key->section->keys[i]))
+            return true;
+    }
+    return false;
+}
+
 void schema_set_defaults(const struct schema *schema, void *object)
 {
     for (size_t i = 0; i < schema->key_count; i++) {
@@ -241,7 +252,7 @@ const char *schema_key_names(const struct schema *schema, char text[static SCHEM
     struct words words = {.names = names};
 
     for (size_t i = 0; i < schema->key_count; i++) {
-        if (schema->keys[i].kind != SCHEMA_LATER)
+        if (schema_is_known(&schema->keys[i]))
             names[words.count++] = schema->keys[i].name;
     }
     if (words.count == 0)

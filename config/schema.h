@@ -53,6 +53,9 @@ extern const struct schema schema_file;
 /* The key of that name, or NULL. */
 const struct schema_key *schema_find(const struct schema *schema, const char *name);
 
+/* True unless only later versions know the key, or everything in its section. */
+bool schema_is_known(const struct schema_key *key);
+
 /* Fills a zeroed struct with the defaults, those of the sections inside it included. */
 void schema_set_defaults(const struct schema *schema, void *object);
 

@@ -46,8 +46,10 @@ static int send_request(const struct icmp_probe *p, int fd)
     writer_u8(&w, 0);
     writer_u16(&w, 0);
     writer_bytes(&w, p->echoed, sizeof p->echoed);
-    /* The kernel writes ICMPv6's checksum, which covers addresses that are not known here: RFC 3542
-     * section 3.1. */
+    /*
+     * The kernel writes ICMPv6's checksum, which covers addresses that are not known here: RFC 3542
+     * section 3.1.
+     */
     if (v4)
         writer_patch_u16(&w, 2, internet_checksum(packet, sizeof packet));
     return send(fd, packet, sizeof packet, MSG_NOSIGNAL) < 0 ? -errno : 0;

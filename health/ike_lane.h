@@ -41,8 +41,10 @@ void ike_lane_close(struct ike_lane *lane);
 const struct ike_spi *ike_lane_spi(const struct ike_lane *lane);
 uint16_t ike_lane_port(const struct ike_lane *lane);
 
-/* Sends a message as ike/message.h builds it; false, with the cause, if it cannot be sent. An empty one
- * cannot. */
+/*
+ * Sends a message as ike/message.h builds it; false, with the cause, if it cannot be sent. An empty one
+ * cannot.
+ */
 bool ike_lane_send(struct ike_lane *lane, const void *message, size_t len, char cause[static CAUSE_MAX]);
 
 /* Whether something has come that was no IKE answer to us: someone is there, but speaks another language. */

@@ -84,8 +84,10 @@ static void fail_question(struct question *t, const char *cause)
     end_question(t);
 }
 
-/* Builds the same bytes each time until the question itself changes, so that a repetition is a true
- * retransmission. */
+/*
+ * Builds the same bytes each time until the question itself changes, so that a repetition is a true
+ * retransmission.
+ */
 static bool ask(struct question *t, char cause[static CAUSE_MAX])
 {
     uint8_t message[IKE_MESSAGE_MAX];

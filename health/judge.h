@@ -14,8 +14,10 @@ struct judge {
     uint32_t streak; /* consecutive results that speak against `state`, at most the larger threshold */
 };
 
-/* `rise` and `fall` are numbers of consecutive results, 0 counting as 1; `state` is what is believed at
- * first. */
+/*
+ * `rise` and `fall` are numbers of consecutive results, 0 counting as 1; `state` is what is believed at
+ * first.
+ */
 void judge_init(struct judge *j, enum health_state state, uint32_t rise, uint32_t fall);
 
 /*

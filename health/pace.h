@@ -8,6 +8,8 @@
 /* Until the first probe: spread over less than PACE_FIRST_MAX_MS, but no longer than one interval. */
 uint32_t pace_first_ms(uint32_t interval_ms, uint32_t random);
 
-/* From the start of one probe to that of the next: the interval plus or minus up to a tenth of it, at
- * least 1. */
+/*
+ * From the start of one probe to that of the next: the interval plus or minus up to a tenth of it, at
+ * least 1.
+ */
 uint32_t pace_next_ms(uint32_t interval_ms, uint32_t random);

@@ -32,8 +32,10 @@ struct probe_ops {
      * most once, never from within start(), and destroy() may be called from within done().
      */
     void *(*start)(const struct probe_request *request, char cause[static CAUSE_MAX]);
-    /* Half the time has passed without an end; may call done() with a failure. NULL if the kind does not
-     * care. */
+    /*
+     * Half the time has passed without an end; may call done() with a failure. NULL if the kind does not
+     * care.
+     */
     void (*remind)(void *probe);
     /* Says what it is still waiting for, e.g. "no answer on UDP 4500"; the prober adds the time. */
     void (*describe_silence)(const void *probe, char text[static CAUSE_MAX]);

@@ -101,8 +101,10 @@ static void end_probe(struct prober *p)
     p->probe = NULL;
 }
 
-/* Judges the probe that has just ended and plans the next. The event comes last: it may stop or close the
- * prober. */
+/*
+ * Judges the probe that has just ended and plans the next. The event comes last: it may stop or close the
+ * prober.
+ */
 static void conclude(struct prober *p, const struct probe_outcome *outcome)
 {
     const uint64_t taken_us = (uv_hrtime() - p->started_ns) / 1000;

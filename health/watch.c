@@ -11,8 +11,10 @@ struct watch {
     void *ctx;
 };
 
-/* The status is not looked at: libuv gives EBADF for each pending socket error, and the descriptor knows
- * better. */
+/*
+ * The status is not looked at: libuv gives EBADF for each pending socket error, and the descriptor knows
+ * better.
+ */
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watch *w = poll->data;

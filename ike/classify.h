@@ -1,5 +1,7 @@
-/* Tells what a UDP datagram to or from a server's port 500 or 4500 is (RFC 3948 section 2, RFC 7296
- * section 2.23). */
+/*
+ * Tells what a UDP datagram to or from a server's port 500 or 4500 is (RFC 3948 section 2, RFC 7296
+ * section 2.23).
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -216,8 +216,10 @@ size_t message_init(const struct message_init *what, const struct message_random
     else if (what->cookie)
         put_notify(&b, IKE_NOTIFY_COOKIE, what->cookie, what->cookie_len); /* first: RFC 7296 section 2.6 */
     payload_begin(&b, IKE_PAYLOAD_SA);
-    /* Combined-mode ciphers take no integrity transform, so they need a proposal of their own: RFC 7296
-     * section 3.3. */
+    /*
+     * Combined-mode ciphers take no integrity transform, so they need a proposal of their own: RFC 7296
+     * section 3.3.
+     */
     put_proposal(&b.w, 1, aead_transforms, COUNT(aead_transforms), true, false);
     put_proposal(&b.w, 2, classic_transforms, COUNT(classic_transforms), true, true);
     payload_end(&b);

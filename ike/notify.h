@@ -39,6 +39,8 @@ enum ike_notify_type {
         IKE_NOTIFY_STATUS_MIN = 16384, /* types below are errors */
 };
 
-/* The registered name, e.g. "NO_PROPOSAL_CHOSEN", of an IKEv2 type; NULL for one that is not in the list.
- * Static. */
+/*
+ * The registered name, e.g. "NO_PROPOSAL_CHOSEN", of an IKEv2 type; NULL for one that is not in the list.
+ * Static.
+ */
 const char *notify_name(uint16_t type);

@@ -52,8 +52,10 @@ int payload_walk_init(struct payload_walk *w, const struct ike_datagram *d);
 /* Steps to the next payload; false at the end. */
 bool payload_walk_next(struct payload_walk *w, struct ike_payload *out);
 
-/* Reads a payload of type IKE_PAYLOAD_NOTIFY or IKE_PAYLOAD_V1_NOTIFY; ERR_MALFORMED if it is too short for
- * its SPI. */
+/*
+ * Reads a payload of type IKE_PAYLOAD_NOTIFY or IKE_PAYLOAD_V1_NOTIFY; ERR_MALFORMED if it is too short for
+ * its SPI.
+ */
 int payload_notify(const struct ike_payload *p, struct ike_notify *out);
 
 /*

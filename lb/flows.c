@@ -37,8 +37,8 @@ struct flows *flows_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t
     while (buckets < capacity && buckets < UINT32_C(1) << 30)
         buckets *= 2;
     flows->slots = pages_alloc(capacity, sizeof *flows->slots);
-    flows->in_buckets = pages_alloc(buckets, sizeof *flows->in_buckets);
-    flows->out_buckets = pages_alloc(buckets, sizeof *flows->out_buckets);
+    flows->in_buckets = pages_alloc_ready(buckets, sizeof *flows->in_buckets);
+    flows->out_buckets = pages_alloc_ready(buckets, sizeof *flows->out_buckets);
     flows->bucket_mask = buckets - 1;
     flows->capacity = capacity;
     flows->unconfirmed_max = unconfirmed_max;

@@ -36,7 +36,7 @@ struct io_batch *io_batch_create(void)
 
     if (!batch)
         return NULL;
-    batch->buffers = pages_alloc(IO_BATCH_SIZE, IO_DATAGRAM_MAX);
+    batch->buffers = pages_alloc_ready(IO_BATCH_SIZE, IO_DATAGRAM_MAX);
     if (!batch->buffers) {
         free(batch);
         return NULL;

@@ -48,7 +48,7 @@ struct pins *pins_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t s
     while (buckets < capacity && buckets < UINT32_C(1) << 30)
         buckets *= 2;
     pins->slots = pages_alloc(capacity, sizeof *pins->slots);
-    pins->buckets = pages_alloc(buckets, sizeof *pins->buckets);
+    pins->buckets = pages_alloc_ready(buckets, sizeof *pins->buckets);
     pins->bucket_mask = buckets - 1;
     pins->capacity = capacity;
     pins->unconfirmed_max = unconfirmed_max;

@@ -100,6 +100,15 @@ def stage_unit(tally: Tally, word: str) -> None:
         else:
             tally.passed += len(set(passed) - failed)
             tally.add(f"unit: {program.name}: {', '.join(sorted(failed)) or 'did not end well'}", False, seconds, output)
+    for script in sorted((ROOT / "tests" / "unit").glob("test_*.py")):
+        if word in script.name:
+            ok, output, seconds = run([sys.executable, script], timeout=120)
+            ran = re.search(r"^Ran (\d+) tests?", output, re.MULTILINE)
+            if ok and ran:
+                tally.passed += int(ran[1])
+                print(f"ok   unit: {script.name}: {ran[1]} tests ({seconds:.1f} s)", flush=True)
+            else:
+                tally.add(f"unit: {script.name}", False, seconds, output)
 
 
 def stage_cli(tally: Tally, word: str) -> None:

@@ -85,9 +85,10 @@ class Bench:
             server.load(identity)
             self.servers[server.number] = server
 
-    def stop_servers(self) -> None:
-        charon.stop(list(self.servers.values()))
-        self.servers = {}
+    def stop_servers(self, numbers: Iterable[int] | None = None) -> None:
+        """Ends the servers with these numbers (default: all); their logs stay."""
+        ending = [self.servers.pop(number) for number in list(self.servers if numbers is None else numbers)]
+        charon.stop(ending)
 
     def start_balancer(self, configuration: Mapping[str, Any], *, ready: bool = True) -> Balancer:
         """Starts ikelb and, with `ready`, waits until all its backends are up."""

@@ -22,8 +22,6 @@ LEFT = (0, 1)
 TEXT_WIDTH = 116
 MTU = 1500
 
-_BY_CHANCE = "Long keys take time, too: with full NAT some handshakes met the limit above, more or fewer by chance."
-
 
 def introduction(clients: int, servers: int, retransmissions: int) -> str:
     """What will be seen, for somebody who reads nothing else."""
@@ -76,9 +74,14 @@ def table(results: Sequence[Result], colour: bool) -> str:
 def explanation(results: Sequence[Result]) -> str:
     """Why the rows differ, in the order of the table, with the figures that were seen."""
     found = {(result.scenario.name, result.mode): result for result in results if not result.failure}
-    slow, dead, nat_chain = (found.get((name, "full-nat")) for name in ("slow", "dead", "chain"))
+    burst, slow, dead = (found.get((name, "full-nat")) for name in ("burst", "slow", "dead"))
     largest_bytes = max(found[key].largest_message_bytes for key in found) if found else 0
     paragraphs = []
+    if burst and burst.refused:
+        paragraphs.append(
+            f"""all at once: with full NAT a server refuses whoever comes while {SERVER_LIMIT} other handshakes are half
+            open. How many that are is chance, and differs from run to run."""
+        )
     if slow and slow.refused:
         paragraphs.append(
             f"""slow authentication: while a handshake waits it is half open. With full NAT all come from one address:
@@ -96,7 +99,7 @@ def explanation(results: Sequence[Result]) -> str:
         paragraphs.append(
             f"""large certificate chain: the largest message had {largest_bytes} bytes, and a packet has {MTU} at most;
             its IP fragments crossed ikelb in both directions. A balancer that drops fragments stalls every such client
-            after IKE_SA_INIT. {_BY_CHANCE if nat_chain and nat_chain.refused else ""}"""
+            after IKE_SA_INIT."""
         )
     return "".join(_wrap(paragraph, "  ") + "\n" for paragraph in paragraphs)
 

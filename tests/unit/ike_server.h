@@ -34,6 +34,8 @@ enum server_manner {
     SERVER_WANTS_GROUP,  /* MODP-1024, and then accepts */
     SERVER_WANTS_BOTH,   /* a cookie, then the group */
     SERVER_WANTS_ODD_GROUP,
+    SERVER_REPEATS_GROUP,  /* demands MODP-1024 for ever */
+    SERVER_REPEATS_COOKIE, /* demands a cookie for ever */
     SERVER_V1_ONLY,
 };
 
@@ -70,8 +72,10 @@ static inline void server_unshare_network(void)
     close(fd);
 }
 
-/* The first loop of a process opens descriptors of libuv's own that stay; they are opened here, before the
- * counting. */
+/*
+ * The first loop of a process opens descriptors of libuv's own that stay; they are opened here, before the
+ * counting.
+ */
 static inline int server_open_descriptors(void)
 {
     uv_loop_t loop;
@@ -160,9 +164,9 @@ static inline void server_put_answer(struct server *s, enum server_manner manner
         server_put_refusal(w, &other, IKE_NOTIFY_NO_PROPOSAL_CHOSEN, NULL, 0);
     } else if (d->header.major > 2)
         server_put_refusal(w, &d->header, IKE_NOTIFY_INVALID_MAJOR_VERSION, NULL, 0);
-    else if (wants_cookie && !cookie)
+    else if (manner == SERVER_REPEATS_COOKIE || (wants_cookie && !cookie))
         server_put_refusal(w, &d->header, IKE_NOTIFY_COOKIE, "cookie", 6);
-    else if (wants_group && server_group_of(d) != 2)
+    else if (manner == SERVER_REPEATS_GROUP || (wants_group && server_group_of(d) != 2))
         server_put_refusal(w, &d->header, IKE_NOTIFY_INVALID_KE_PAYLOAD, "\0\2", 2);
     else if (manner == SERVER_WANTS_ODD_GROUP)
         server_put_refusal(w, &d->header, IKE_NOTIFY_INVALID_KE_PAYLOAD, "\0\x18", 2);

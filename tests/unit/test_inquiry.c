@@ -96,18 +96,20 @@ static void test_accepted(void **state)
 static void test_demands(void **state)
 {
     static const struct {
-        enum server_manner manner;
         const char *answer;
+        enum server_manner manner;
         int questions; /* to port 500 */
-        bool cookie;
         enum inquiry_fragmentation fragmentation;
+        bool cookie;
     } cases[] = {
-        {SERVER_WANTS_COOKIE, "handshake accepted", 2, true, INQUIRY_FRAGMENTATION_YES},
-        {SERVER_WANTS_GROUP, "handshake accepted", 2, false, INQUIRY_FRAGMENTATION_YES},
-        {SERVER_WANTS_BOTH, "handshake accepted", 3, true, INQUIRY_FRAGMENTATION_YES},
-        {SERVER_WANTS_ODD_GROUP, "INVALID_KE_PAYLOAD", 1, false, INQUIRY_FRAGMENTATION_UNKNOWN},
-        {SERVER_REFUSES, "NO_PROPOSAL_CHOSEN", 1, false, INQUIRY_FRAGMENTATION_UNKNOWN},
-        {SERVER_V1_ONLY, "IKEv1 only (notify 5)", 1, false, INQUIRY_FRAGMENTATION_UNKNOWN},
+        {"handshake accepted", SERVER_WANTS_COOKIE, 2, INQUIRY_FRAGMENTATION_YES, true},
+        {"handshake accepted", SERVER_WANTS_GROUP, 2, INQUIRY_FRAGMENTATION_YES, false},
+        {"handshake accepted", SERVER_WANTS_BOTH, 3, INQUIRY_FRAGMENTATION_YES, true},
+        {"INVALID_KE_PAYLOAD", SERVER_WANTS_ODD_GROUP, 1, INQUIRY_FRAGMENTATION_UNKNOWN, false},
+        {"INVALID_KE_PAYLOAD", SERVER_REPEATS_GROUP, 2, INQUIRY_FRAGMENTATION_UNKNOWN, false},
+        {"COOKIE", SERVER_REPEATS_COOKIE, 2, INQUIRY_FRAGMENTATION_UNKNOWN, true},
+        {"NO_PROPOSAL_CHOSEN", SERVER_REFUSES, 1, INQUIRY_FRAGMENTATION_UNKNOWN, false},
+        {"IKEv1 only (notify 5)", SERVER_V1_ONLY, 1, INQUIRY_FRAGMENTATION_UNKNOWN, false},
     };
 
     (void)state;

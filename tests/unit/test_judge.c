@@ -2,8 +2,10 @@
 
 #include "health/judge.h"
 
-/* Results: + and -. Expected: the state after each (u, U = just become up; d, D = just become down; ?
- * unknown). */
+/*
+ * Results: + and -. Expected: the state after each (u, U = just become up; d, D = just become down; ?
+ * unknown).
+ */
 static const struct {
     enum health_state initial;
     uint32_t rise, fall;

@@ -1,0 +1,71 @@
+"""The end-to-end tests: ikelb before real strongSwan servers and before hostile peers, in network namespaces.
+
+    run.py --list       prints the names of all tests, one a line
+    run.py [NAME...]    runs these tests (default: all); exit status 0 only if all passed
+
+A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. The environment
+variable IKELB_BINARY names the program under test. IKELB_E2E_TAG (default e2e) marks the namespaces, so that two runs
+with different tags may go side by side.
+"""
+
+import argparse
+import importlib
+import inspect
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+PREFIX = "test_"
+
+
+def find_tests() -> dict[str, Callable[[], None]]:
+    """Every test by its name without the prefix, in the order of files and lines."""
+    folder = Path(__file__).resolve().parent
+    sys.dont_write_bytecode = True  # Root would leave it in somebody's checkout.
+    sys.path[:0] = [str(folder), str(folder.parents[1] / "lab")]
+    tests: dict[str, Callable[[], None]] = {}
+    for path in sorted(folder.glob(f"{PREFIX}*.py")):
+        module = importlib.import_module(path.stem)
+        own = [function for _, function in inspect.getmembers(module, inspect.isfunction)
+               if function.__module__ == path.stem and function.__name__.startswith(PREFIX)]
+        for function in sorted(own, key=lambda function: function.__code__.co_firstlineno):
+            name = function.__name__.removeprefix(PREFIX)
+            if name in tests:
+                raise SystemExit(f"run.py: two tests have the name {name}")
+            tests[name] = function
+    return tests
+
+
+def run_one(name: str, test: Callable[[], None]) -> bool:
+    begin = time.monotonic()
+    try:
+        test()
+        passed = True
+    except Exception:
+        traceback.print_exc()
+        passed = False
+    print(f"{'ok  ' if passed else 'FAIL'} {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+    return passed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="print the names of all tests")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a test to run (default: all)")
+    options = parser.parse_args()
+    tests = find_tests()
+    if options.list:
+        print("\n".join(tests))
+        return 0
+    unknown = [name for name in options.names if name not in tests]
+    if unknown:
+        print(f"run.py: no such test: {', '.join(unknown)} (--list names them all)", file=sys.stderr)
+        return 2
+    results = [run_one(name, tests[name]) for name in options.names or tests]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

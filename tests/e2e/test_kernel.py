@@ -1,0 +1,144 @@
+"""What ikelb puts into the kernel: taken over after a crash, gone at the end, and nobody else's is touched."""
+
+import signal
+import socket
+
+from kernel_state import add_foreign, own_parts, snapshot, unchanged
+from peers import FakeServers, client_ports, fake_service, handshake
+from support import (
+    SECOND_VIP,
+    THIRD_VIP,
+    VIP,
+    all_connected,
+    check_log,
+    equal,
+    ikelb,
+    lab,
+    start,
+    stop,
+    wait_running,
+)
+from vpnlab.balancer import binary, service, yaml
+from vpnlab.bench import Bench
+from vpnlab.topology import client_address
+
+ALL_PARTS = {"table": 1, "rule": 2, "route": 2}
+NO_PARTS = {"table": 0, "rule": 0, "route": 0}
+
+
+def test_kill_and_restart() -> None:
+    """ikelb is killed and started again: the tunnels of established clients carry pings as before, new clients connect,
+    and the kernel set-up that was left behind is taken over; after SIGTERM nothing of it is left."""
+    with lab(clients=8, servers=2) as bench:
+        before = snapshot(bench.topology.lb)
+        bench.start_servers()
+        # A schedule without memory: after the restart the clients' ESP finds its servers again whoever speaks first.
+        start(bench, [service(bench.topology, "transparent", schedule="source-hash")])
+        bench.start_clients()
+        all_connected(bench.clients.connect_all(range(1, 7)))
+        equal(bench.ping_tunnels(), set(range(1, 7)), "tunnels that carry pings before")
+
+        bench.balancer.kill()
+        equal(bench.ping_tunnels(rounds=1, wait_s=0.2), set(), "tunnels that carry pings without ikelb")
+        assert own_parts(snapshot(bench.topology.lb))["table"] == 1, "a killed ikelb has no chance to clean up"
+        bench.balancer.restart()
+        bench.balancer.wait_ready()
+        equal(bench.ping_tunnels(), set(range(1, 7)), "tunnels that carry pings after the restart")
+        all_connected(bench.clients.connect_all([7, 8]))
+        equal(bench.ping_tunnels([7, 8]), {7, 8}, "new tunnels that carry pings")
+        parts = own_parts(snapshot(bench.topology.lb))
+        equal(parts["table"] + parts["rule"] + parts["route"], 3, "parts of ikelb's set-up after the restart")
+        stop(bench)
+        unchanged(before, snapshot(bench.topology.lb), "after SIGTERM")
+
+
+def test_leaves_nothing_behind() -> None:
+    """Foreign packet filters, rules and routes, as alike to ikelb's as can be, are exactly as before after SIGTERM,
+    after SIGINT, and after a crash, a new start and SIGTERM."""
+    with lab(clients=1, servers=1) as bench:
+        lb = bench.topology.lb
+        add_foreign(lb)
+        before = snapshot(lb)
+        services = [fake_service(bench, "transparent", families=(4, 6))]
+        servers, client = FakeServers(bench), client_ports(bench)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            start(bench, services, ready=False)
+            equal(own_parts(snapshot(lb)), ALL_PARTS, "ikelb's set-up while it runs")
+            handshake(client, servers, client_address(1), VIP[4])
+            bench.balancer.process.send(signum)
+            equal(bench.balancer.process.wait(10.0), 0, f"exit status on {signum.name}")
+            check_log(bench.balancer)
+            unchanged(before, snapshot(lb), f"after {signum.name}")
+
+        start(bench, services, ready=False)
+        bench.balancer.kill()
+        equal(own_parts(snapshot(lb)), ALL_PARTS, "ikelb's set-up after a crash")
+        bench.balancer.restart()
+        wait_running(bench.balancer)
+        equal(own_parts(snapshot(lb)), ALL_PARTS, "ikelb's set-up after the new start")
+        handshake(client, servers, client_address(1), VIP[4])
+        stop(bench)
+        unchanged(before, snapshot(lb), "after a crash, a new start and SIGTERM")
+
+
+def test_second_start() -> None:
+    """A second ikelb in the same namespace, on the same VIP or on another one, ends with status 1 and says why; the
+    first goes on undisturbed."""
+    with lab(clients=3, servers=1) as bench:
+        start(bench, [fake_service(bench, "transparent")], ready=False)
+        before = snapshot(bench.topology.lb)
+        servers, client = FakeServers(bench), client_ports(bench)
+        handshake(client, servers, client_address(1), VIP[4])
+
+        status, _, error = ikelb(bench.topology.lb, "run", "-c", str(bench.balancer.file))
+        equal(status, 1, "exit status of a second ikelb on the same VIP")
+        assert f"{VIP[4]}:500" in error, f"the address in use is not named: {error}"
+        unchanged(before, snapshot(bench.topology.lb), "after a second start on the same VIP")
+        handshake(client, servers, client_address(2), VIP[4])
+        equal(len(bench.balancer.clients()), 2, "clients that the first ikelb lists on its socket")
+
+        other = run_other(bench, "other", [fake_service(bench, "transparent", vips=SECOND_VIP)])
+        equal(other[0], 1, "exit status of a second ikelb on another VIP")
+        assert other[1].strip(), "a second ikelb on another VIP does not say why it ends"
+        unchanged(before, snapshot(bench.topology.lb), "after a second start on another VIP")
+        handshake(client, servers, client_address(3), VIP[4])
+
+
+def run_other(bench: Bench, name: str, services: list[dict[str, object]], wait_s: float = 3.0) -> tuple[int | None, str]:
+    """Runs one more ikelb beside the first, with a socket of its own. Its exit status (None: it had to be ended,
+    because it did not end by itself) and what it printed."""
+    directory = bench.workspace.directory
+    file = directory / f"{name}.yaml"
+    file.write_text(yaml({"services": services, "admin": {"socket": str(directory / f"{name}.sock")}}))
+    argv = [str(binary()), "run", "-c", str(file)]
+    process = bench.workspace.processes.start(name, argv, bench.log_dir / f"{name}.log", namespace=bench.topology.lb)
+    status = process.wait(wait_s)
+    if status is None:
+        bench.workspace.processes.stop([process])
+    return status, (bench.log_dir / f"{name}.log").read_text()
+
+
+def test_failed_start() -> None:
+    """A start that fails because a VIP's port is in use, or because its own socket cannot be, leaves nothing
+    behind, names the cause and ends with status 1."""
+    with lab(clients=1, servers=1) as bench:
+        lb = bench.topology.lb
+        before = snapshot(lb)
+        for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+            for udp in (500, 4500):
+                with lb.socket(kind, socket.SOCK_DGRAM) as taken:
+                    taken.bind((VIP[family], udp))
+                    status, output = run_other(bench, "failed", [fake_service(bench, "full-nat", families=(4, 6))], 10.0)
+                where = f"{VIP[4]}:{udp}" if family == 4 else f"[{VIP[6]}]:{udp}"
+                equal(status, 1, f"exit status with {where} in use")
+                assert where in output, f"{where} is in use, but ikelb says: {output}"
+                unchanged(before, snapshot(lb), f"after a failed start with {where} in use")
+
+        file = bench.workspace.directory / "nowhere.yaml"
+        impossible = file / "ikelb.sock"  # a file is no folder
+        file.write_text(yaml({"services": [fake_service(bench, "transparent", vips=THIRD_VIP)],
+                              "admin": {"socket": str(impossible)}}))
+        status, _, error = ikelb(lb, "run", "-c", str(file))
+        equal(status, 1, "exit status with an impossible place for its socket")
+        assert str(file) in error, f"the place is not named: {error}"
+        unchanged(before, snapshot(lb), "after a failed start with an impossible place for its socket")

@@ -1,0 +1,76 @@
+#include "tests/unit/unit.h"
+
+#include "lb/alarms.h"
+#include "tests/unit/support.h"
+
+#define BIT(alarm) (1U << ALARM_##alarm)
+
+static const struct support_service dual_stack = {
+    .name = "vpn",
+    .vips = {"203.0.113.10", "2001:db8::10"},
+    .backends = {{"four", "10.0.0.1", 0, CONFIG_STATE_ENABLED}, {"six", "2001:db8::1", 0, CONFIG_STATE_ENABLED}},
+};
+
+static void test_no_backend(void **state)
+{
+    struct pool *pool = support_pool(&dual_stack, 1);
+    const struct service *service = &pool->services[0];
+
+    (void)state;
+    assert_int_equal(alarms_of(pool, service, 1000), 0);
+    pool->backends[0].health = pool->backends[1].health = HEALTH_UNKNOWN; /* a start is no alarm */
+    assert_int_equal(alarms_of(pool, service, 1000), 0);
+    pool->backends[0].health = HEALTH_DOWN;
+    pool->backends[1].state = CONFIG_STATE_DRAIN;
+    assert_int_equal(alarms_of(pool, service, 1000), BIT(NO_BACKEND));
+    pool_destroy(pool);
+}
+
+/* The other family's backends are of no use to a client: it is dropped, so the alarm must be on. */
+static void test_no_backend_of_one_family(void **state)
+{
+    struct pool *pool = support_pool(&dual_stack, 1);
+
+    (void)state;
+    pool->backends[1].health = HEALTH_DOWN;
+    assert_int_equal(alarms_of(pool, &pool->services[0], 1000), BIT(NO_BACKEND));
+    pool_destroy(pool);
+}
+
+static void test_refusals_are_held(void **state)
+{
+    struct pool *pool = support_pool(&dual_stack, 1);
+    struct service *service = &pool->services[0];
+
+    (void)state;
+    service->no_port_ms = 500;
+    service->no_room_ms = 700;
+    assert_int_equal(alarms_of(pool, service, 700), BIT(NO_SNAT_PORT) | BIT(NO_ROOM));
+    assert_int_equal(alarms_of(pool, service, 500 + ALARM_HOLD_MS - 1), BIT(NO_SNAT_PORT) | BIT(NO_ROOM));
+    assert_int_equal(alarms_of(pool, service, 500 + ALARM_HOLD_MS), BIT(NO_ROOM));
+    assert_int_equal(alarms_of(pool, service, 700 + ALARM_HOLD_MS), 0);
+    pool_destroy(pool);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ALARM_COUNT; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(alarm_text((enum alarm)i), alarm_text((enum alarm)k));
+    assert_non_null(strstr(alarm_text(ALARM_NO_BACKEND), "no backend"));
+    assert_non_null(strstr(alarm_text(ALARM_NO_SNAT_PORT), "snat"));
+    assert_non_null(strstr(alarm_text(ALARM_NO_ROOM), "max_clients"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_backend),
+        cmocka_unit_test(test_no_backend_of_one_family),
+        cmocka_unit_test(test_refusals_are_held),
+        cmocka_unit_test(test_texts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

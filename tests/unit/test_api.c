@@ -1,0 +1,155 @@
+#include "tests/unit/unit.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "admin/api.h"
+#include "tests/unit/support.h"
+
+static const struct support_service services[] = {
+    {.name = "a",
+     .vips = {"192.0.2.1"},
+     .backends = {{.name = "vpn1", .address = "198.51.100.1"}, {.name = "vpn2", .address = "198.51.100.2"}}},
+    {.name = "b", .vips = {"192.0.2.2"}, .backends = {{.name = "vpn3", .address = "198.51.100.3"}}},
+};
+
+static int set_up(void **state)
+{
+    struct support_net *net = calloc(1, sizeof *net);
+
+    assert_non_null(net);
+    support_net_init(net, services, 2, 100);
+    *state = net;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    support_net_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+/* Asks and returns the answer's text, whichever form it comes in. */
+static char *ask(const struct support_net *net, const struct http_request *request, unsigned *status)
+{
+    const struct api api = {.dp = &net->dp, .started_ms = net->now_ms};
+    struct http_response response = {.status = 200};
+    char *text;
+
+    api_handle(&api, request, net->now_ms, &response);
+    *status = response.status;
+    if (!response.json)
+        return body_collect(&response.body);
+    text = json_dumps(response.json, JSON_COMPACT);
+    json_decref(response.json);
+    return text;
+}
+
+static void check(const struct support_net *net, const struct http_request *request, unsigned status,
+                  const char *text)
+{
+    unsigned seen_status;
+    char *seen = ask(net, request, &seen_status);
+
+    assert_non_null(seen);
+    assert_int_equal(seen_status, status);
+    assert_string_equal(seen, text);
+    free(seen);
+}
+
+static void test_table(void **state)
+{
+#define NO_PARAMETERS "{\"error\":\"this path takes no parameters\"}"
+#define GET_ONLY      "{\"error\":\"this path takes GET only\"}"
+#define NO_SUCH_PATH                                                                                         \
+    "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /healthz and /readyz\"}"
+    static const struct {
+        struct http_request request;
+        unsigned status;
+        const char *text;
+    } cases[] = {
+        {{.method = "GET", .path = "/healthz"}, 200, "{\"alive\":true}"},
+        {{.method = "HEAD", .path = "/healthz"}, 200, "{\"alive\":true}"},
+        {{.method = "GET", .path = "/readyz"}, 200, "{\"ready\":true,\"services_without_backend\":[]}"},
+        {{.method = "GET", .path = "/api/v1/clients"}, 200, "{\"clients\":[],\"next\":null}"},
+        {{.method = "GET", .path = "/"}, 404, NO_SUCH_PATH},
+        {{.method = "GET", .path = "/api/v1/status/"}, 404, NO_SUCH_PATH},
+        {{.method = "GET", .path = "/API/V1/STATUS"}, 404, NO_SUCH_PATH},
+        {{.method = "POST", .path = "/nowhere"}, 404, NO_SUCH_PATH},
+        {{.method = "POST", .path = "/api/v1/status"}, 405, GET_ONLY},
+        {{.method = "DELETE", .path = "/api/v1/clients"}, 405, GET_ONLY},
+        {{.method = "get", .path = "/healthz"}, 405, GET_ONLY},
+        {{.method = "GET", .path = "/api/v1/status", .query = {{"a", "b"}}, .query_count = 1},
+         400,
+         NO_PARAMETERS},
+        {{.method = "GET", .path = "/healthz", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
+        {{.method = "GET", .path = "/readyz", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
+        {{.method = "GET", .path = "/api/v1/clients", .query = {{"limit", "x"}}, .query_count = 1},
+         400,
+         "{\"error\":\"limit: 'x' is no number from 1 to 1000\"}"},
+        {{.method = "GET", .path = "/api/v1/clients", .query = {{"backend", "vpn9"}}, .query_count = 1},
+         404,
+         "{\"error\":\"no backend 'vpn9'; there are: a/vpn1, a/vpn2, b/vpn3\"}"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check(*state, &cases[i].request, cases[i].status, cases[i].text);
+}
+
+static void test_status(void **state)
+{
+    const struct http_request request = {.method = "GET", .path = "/api/v1/status"};
+    unsigned status;
+    char *text = ask(*state, &request, &status);
+    json_t *document = json_loads(text, 0, NULL);
+
+    assert_int_equal(status, 200);
+    assert_int_equal(json_array_size(json_object_get(document, "services")), 2);
+    json_decref(document);
+    free(text);
+}
+
+/* Ready is a service with a backend that gets new clients, be its health unknown because nothing probes it.
+ */
+static void test_readiness(void **state)
+{
+    static const struct {
+        enum health_state health[3];
+        enum config_state states[3];
+        const char *lost;
+    } cases[] = {
+        {{HEALTH_UP, HEALTH_UP, HEALTH_UP}, {0}, ""},
+        {{HEALTH_DOWN, HEALTH_UP, HEALTH_UP}, {0}, ""},
+        {{HEALTH_UNKNOWN, HEALTH_DOWN, HEALTH_UNKNOWN}, {0}, ""},
+        {{HEALTH_DOWN, HEALTH_DOWN, HEALTH_UP}, {0}, "\"a\""},
+        {{HEALTH_UP, HEALTH_UP, HEALTH_DOWN}, {0}, "\"b\""},
+        {{HEALTH_DOWN, HEALTH_DOWN, HEALTH_DOWN}, {0}, "\"a\",\"b\""},
+        {{HEALTH_UP, HEALTH_UP, HEALTH_UP}, {CONFIG_STATE_DRAIN, CONFIG_STATE_DISABLED}, "\"a\""},
+    };
+    const struct http_request request = {.method = "GET", .path = "/readyz"};
+    struct support_net *net = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128];
+        const bool ready = cases[i].lost[0] == '\0';
+        for (int b = 0; b < 3; b++) {
+            net->pool->backends[b].health = cases[i].health[b];
+            net->pool->backends[b].state = cases[i].states[b];
+        }
+        snprintf(text, sizeof text, "{\"ready\":%s,\"services_without_backend\":[%s]}",
+                 ready ? "true" : "false", cases[i].lost);
+        check(net, &request, ready ? 200 : 503, text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_readiness, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,501 @@
+#include "tests/unit/unit.h"
+
+#include "base/err.h"
+#include "lb/bindings.h"
+#include "lb/ports.h"
+#include "tests/unit/support.h"
+
+enum { VPN, FULL, OWN }; /* services: transparent; full NAT with addresses; full NAT with the route's address */
+
+static const struct support_service services[] = {
+    {.name = "vpn",
+     .vips = {"203.0.113.10"},
+     .idle_timeout_ms = 60000,
+     .half_open_timeout_ms = 3000,
+     .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}, {"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
+    {.name = "full",
+     .vips = {"203.0.113.11"},
+     .mode = CONFIG_MODE_FULL_NAT,
+     .snats = {"10.1.0.100", "2001:db8::100", "10.1.0.101"},
+     .idle_timeout_ms = 60000,
+     .half_open_timeout_ms = 3000,
+     .backends = {{"uno", "10.1.0.1", 0, CONFIG_STATE_ENABLED}, {"due", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
+    {.name = "own",
+     .vips = {"203.0.113.12"},
+     .mode = CONFIG_MODE_FULL_NAT,
+     .idle_timeout_ms = 60000,
+     .half_open_timeout_ms = 5000, /* longer than the others' */
+     .backends = {{"solo", "10.1.0.3", 0, CONFIG_STATE_ENABLED}}},
+};
+enum { ONE, TWO, UNO, DUE, SOLO }; /* backends */
+
+struct fixture {
+    struct pool *pool;
+    struct bindings b;
+};
+
+static void begin(struct fixture *f, uint32_t max_clients)
+{
+    f->pool = support_pool(services, 3);
+    assert_int_equal(bindings_init(&f->b, f->pool, max_clients, 99), 0);
+}
+
+static void end(struct fixture *f)
+{
+    support_check_bindings(&f->b);
+    bindings_deinit(&f->b);
+    pool_destroy(f->pool);
+}
+
+/* A pin, and a flow for one port of it; index of the flow. */
+static uint32_t add(struct fixture *f, uint32_t client, uint16_t port, enum ike_port at, uint16_t backend,
+                    uint64_t now_ms)
+{
+    struct binding_request request = {
+        .client = {.addr = support_addr_v4(client), .port = port},
+        .service = f->pool->backends[backend].service,
+        .port = at,
+        .backend = backend,
+    };
+    enum drop_reason reason;
+    uint32_t flow = FLOW_NONE;
+
+    request.pin = pins_find(f->b.pins, request.service, &request.client.addr);
+    if (request.pin == PIN_NONE)
+        assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, false, now_ms, &request.pin), 0);
+    assert_int_equal(bindings_add_flow(&f->b, &request, now_ms, &flow, &reason), 0);
+    return flow;
+}
+
+static const struct flow *flow_of(struct fixture *f, uint32_t flow)
+{
+    return flows_get(f->b.flows, flow);
+}
+
+static struct pin *pin_of(struct fixture *f, uint32_t flow)
+{
+    return pins_get(f->b.pins, flow_of(f, flow)->pin);
+}
+
+static void test_counts(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 8);
+    const uint32_t a = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
+    const uint32_t b = add(&f, 1, 4501, IKE_PORT_4500, ONE, 20);
+    assert_int_equal(flow_of(&f, a)->pin, flow_of(&f, b)->pin);
+    assert_int_equal(pin_of(&f, a)->flow_count, 2);
+    assert_int_equal(pin_of(&f, a)->ports[IKE_PORT_500], 500);
+    assert_int_equal(pin_of(&f, a)->ports[IKE_PORT_4500], 4501);
+    assert_int_equal(f.pool->backends[ONE].clients, 1);
+    assert_int_equal(f.pool->backends[ONE].new_clients_total, 1);
+    bindings_move_pin(&f.b, flow_of(&f, a)->pin, ONE); /* where it is already */
+    assert_int_equal(f.pool->backends[ONE].new_clients_total, 1);
+    bindings_move_pin(&f.b, flow_of(&f, a)->pin, TWO);
+    assert_int_equal(f.pool->backends[ONE].clients, 0);
+    assert_int_equal(f.pool->backends[TWO].clients, 1);
+    assert_int_equal(f.pool->backends[TWO].new_clients_total, 1);
+    assert_int_equal(flow_of(&f, a)->backend, ONE); /* a flow stays what it was */
+    end(&f);
+}
+
+static void test_unanswered_handshakes_are_counted(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 16);
+    const uint32_t sent = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
+    const uint32_t answered = add(&f, 2, 500, IKE_PORT_500, ONE, 10);
+    const uint32_t other = add(&f, 3, 500, IKE_PORT_500, ONE, 10);
+    flows_get(f.b.flows, sent)->flags |= FLOW_INIT_SENT;
+    flows_get(f.b.flows, answered)->flags |= FLOW_INIT_SENT | FLOW_ANSWERED;
+    bindings_remove_flow(&f.b, sent);
+    bindings_remove_flow(&f.b, answered);
+    bindings_remove_flow(&f.b, other);
+    assert_int_equal(f.pool->backends[ONE].init_unanswered_total, 1);
+    end(&f);
+}
+
+struct expiry_case {
+    const char *label;
+    bool confirmed;
+    uint64_t start_ms;
+    uint32_t timeout_ms;
+};
+
+/* 32-bit times wrap after 49 days; nothing may be noticed of it. */
+static const struct expiry_case expiry_cases[] = {
+    {"half-open", false, 1000, 3000},
+    {"idle", true, 1000, 60000},
+    {"half-open across the wrap", false, UINT64_C(0x1ffffffff) - 1500, 3000},
+    {"idle across the wrap", true, UINT64_C(0x1ffffffff) - 30000, 60000},
+    {"half-open at the wrap", false, UINT64_C(0x100000000) - 3000, 3000},
+    {"idle beyond the sign bit", true, UINT64_C(0x80000000) - 1, 60000},
+};
+
+static void test_expiry_to_the_millisecond(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof expiry_cases / sizeof expiry_cases[0]; i++) {
+        const struct expiry_case *t = &expiry_cases[i];
+        struct fixture f;
+        begin(&f, 8);
+        const uint32_t flow = add(&f, 1, 500, IKE_PORT_500, ONE, t->start_ms);
+        if (t->confirmed)
+            bindings_confirm(&f.b, flow, t->start_ms);
+        bindings_sweep(&f.b, t->start_ms + t->timeout_ms - 1, 100);
+        if (flows_count(f.b.flows) != 1 || pins_count(f.b.pins) != 1)
+            fail_msg("%s: too early", t->label);
+        bindings_sweep(&f.b, t->start_ms + t->timeout_ms, 100);
+        if (flows_count(f.b.flows) != 0 || pins_count(f.b.pins) != 0)
+            fail_msg("%s: too late", t->label);
+        assert_int_equal(f.pool->backends[ONE].clients, 0);
+        end(&f);
+    }
+}
+
+/* A pin lives as long as any of its flows, and its time begins with the last packet of any of them. */
+static void test_a_pin_outlives_its_flows(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 8);
+    add(&f, 1, 500, IKE_PORT_500, ONE, 1000);
+    const uint32_t second = add(&f, 1, 4500, IKE_PORT_4500, ONE, 2000);
+    bindings_confirm(&f.b, second, 2000);
+    bindings_sweep(&f.b, 3999, 100);
+    assert_int_equal(flows_count(f.b.flows), 2);
+    bindings_sweep(&f.b, 4000, 100);
+    assert_int_equal(flows_count(f.b.flows), 1); /* the first was half-open */
+    flows_get(f.b.flows, second)->seen_ms = 50000;
+    bindings_remove_flow(&f.b, second);
+    bindings_sweep(&f.b, 109999, 100);
+    assert_int_equal(pins_count(f.b.pins), 1);
+    bindings_sweep(&f.b, 110000, 100);
+    assert_int_equal(pins_count(f.b.pins), 0);
+    end(&f);
+}
+
+/* A flow that was last used before the pin was does not set the pin's time back, the wrap notwithstanding. */
+static void test_removal_never_sets_time_back(void **state)
+{
+    static const uint32_t bases[] = {100000, 500};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+        begin(&f, 8);
+        const uint32_t flow = add(&f, 1, 500, IKE_PORT_500, ONE, bases[i]);
+        struct pin *pin = pin_of(&f, flow);
+        bindings_confirm(&f.b, flow, bases[i]);
+        pin->seen_ms = bases[i];
+        flows_get(f.b.flows, flow)->seen_ms = bases[i] - 1000; /* in the second case: before the wrap */
+        bindings_remove_flow(&f.b, flow);
+        assert_int_equal(pin->seen_ms, bases[i]);
+        end(&f);
+    }
+}
+
+/* Services differ in their timeouts; the long one in front of the list must not keep the short one alive. */
+static void test_each_service_has_its_timeouts(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 16);
+    f.pool->backends[SOLO].source = snat_add(f.b.snat, &(struct addr){.bytes = {[10] = 0xff, 0xff, 10, 1, 0, 9}});
+    add(&f, 1, 500, IKE_PORT_500, SOLO, 1000);
+    add(&f, 1, 500, IKE_PORT_500, ONE, 1000);
+    bindings_sweep(&f.b, 4000, 100);
+    assert_int_equal(flows_count(f.b.flows), 1);
+    bindings_sweep(&f.b, 6000, 100);
+    assert_int_equal(flows_count(f.b.flows), 0);
+    end(&f);
+}
+
+/* A sweep looks at no more than it was told, and the next one goes on from there. */
+static void test_sweep_goes_in_slices(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 64);
+    for (uint32_t i = 0; i < 10; i++)
+        bindings_confirm(&f.b, add(&f, i, 500, IKE_PORT_500, ONE, 1000), 1000);
+    for (uint32_t left = 10; left > 0; left -= 2) {
+        assert_int_equal(flows_count(f.b.flows), left);
+        bindings_sweep(&f.b, 61000, 2);
+        support_check_bindings(&f.b);
+    }
+    assert_int_equal(flows_count(f.b.flows), 0);
+    bindings_sweep(&f.b, 61000, 2); /* reaches the end ... */
+    bindings_confirm(&f.b, add(&f, 1, 500, IKE_PORT_500, ONE, 70000), 70000);
+    for (int i = 0; i < 8; i++) /* ... and begins again */
+        bindings_sweep(&f.b, 130000, 2);
+    assert_int_equal(flows_count(f.b.flows), 0);
+    end(&f);
+}
+
+static void test_full_nat_source(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 16);
+    const uint32_t a = add(&f, 1, 500, IKE_PORT_500, UNO, 10);
+    const uint32_t b = add(&f, 1, 4500, IKE_PORT_4500, UNO, 10);
+    /* One client has one source address, of the backend's family, on both ports. */
+    assert_int_equal(flow_of(&f, a)->source, flow_of(&f, b)->source);
+    for (uint32_t i = 2; i < 4; i++)
+        assert_true(addr_is_v4(snat_addr(f.b.snat, flow_of(&f, add(&f, i, 500, IKE_PORT_500, UNO, 10))->source)));
+    assert_in_range(flow_of(&f, a)->source_port, PORTS_FIRST, PORTS_LAST);
+    end(&f);
+}
+
+static int try_flow(struct fixture *f, uint32_t client, uint16_t backend, enum drop_reason *reason)
+{
+    struct binding_request request = {
+        .client = {.addr = support_addr_v4(client), .port = 4500},
+        .service = f->pool->backends[backend].service,
+        .port = IKE_PORT_4500,
+        .backend = backend,
+    };
+    uint32_t flow;
+
+    assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, true, 5, &request.pin), 0);
+    return bindings_add_flow(&f->b, &request, 5, &flow, reason);
+}
+
+static void test_refusals(void **state)
+{
+    enum drop_reason reason = DROP_REASON_COUNT;
+    struct fixture f;
+    uint16_t port;
+
+    (void)state;
+    begin(&f, 16); /* flows: 32, of them 8 unconfirmed */
+    assert_int_equal(try_flow(&f, 1, SOLO, &reason), ERR_FULL); /* no route known yet */
+    assert_int_equal(reason, DROP_NO_SNAT_ADDRESS);
+
+    const struct addr own = support_addr("10.1.0.9");
+    f.pool->backends[SOLO].source = snat_add(f.b.snat, &own);
+    for (uint32_t n = 0; n < PORTS_COUNT; n++)
+        assert_int_equal(snat_take(f.b.snat, f.pool->backends[SOLO].source, f.pool->backends[SOLO].server, 1, &port), 0);
+    assert_int_equal(try_flow(&f, 2, SOLO, &reason), ERR_FULL);
+    assert_int_equal(reason, DROP_NO_SNAT_PORT);
+    snat_release(f.b.snat, f.pool->backends[SOLO].source, f.pool->backends[SOLO].server, 1, 7777);
+    assert_int_equal(try_flow(&f, 3, SOLO, &reason), 0); /* the one that came back */
+
+    for (uint32_t i = 10; i < 17; i++)
+        assert_int_equal(try_flow(&f, i, ONE, &reason), 0);
+    assert_int_equal(try_flow(&f, 17, UNO, &reason), ERR_FULL);
+    assert_int_equal(reason, DROP_TABLE_FULL);
+    end(&f);
+}
+
+/* When the ports of one address are gone, the service's next one serves. */
+static void test_the_next_address_serves(void **state)
+{
+    enum drop_reason reason;
+    struct fixture f;
+    uint16_t port;
+
+    (void)state;
+    begin(&f, 16);
+    const struct addr first = support_addr("10.1.0.100"), last = support_addr("10.1.0.101");
+    for (uint32_t n = 0; n < PORTS_COUNT; n++)
+        assert_int_equal(snat_take(f.b.snat, snat_find(f.b.snat, &first), f.pool->backends[UNO].server, 1, &port), 0);
+    for (uint32_t client = 1; client <= 4; client++)
+        assert_int_equal(try_flow(&f, client, UNO, &reason), 0);
+    uint32_t cursor = 0, budget = 100, flow;
+    while ((flow = flows_next(f.b.flows, &cursor, &budget)) != FLOW_NONE)
+        assert_int_equal(flow_of(&f, flow)->source, snat_find(f.b.snat, &last));
+    end(&f);
+}
+
+/* Two VIPs share a server: what the server would see is the same, so the older flow gives way. */
+static void test_a_rival_gives_way(void **state)
+{
+    static const struct support_service twins[] = {
+        {.name = "a", .vips = {"203.0.113.10"}, .backends = {{"x", "10.1.0.1", 0, CONFIG_STATE_ENABLED}}},
+        {.name = "b", .vips = {"203.0.113.11"}, .backends = {{"y", "10.1.0.1", 0, CONFIG_STATE_ENABLED}}},
+    };
+    struct fixture f = {.pool = support_pool(twins, 2)};
+
+    (void)state;
+    assert_int_equal(bindings_init(&f.b, f.pool, 8, 1), 0);
+    const uint32_t a = add(&f, 1, 500, IKE_PORT_500, 0, 10);
+    const uint32_t pin_a = flow_of(&f, a)->pin;
+    const uint32_t b = add(&f, 1, 500, IKE_PORT_500, 1, 20);
+    const struct flow_out_key key = flow_out_key(flow_of(&f, b));
+    assert_int_equal(flows_find_out(f.b.flows, &key), b);
+    assert_int_equal(flow_of(&f, b)->backend, 1);
+    assert_int_equal(flows_count(f.b.flows), 1);
+    assert_int_equal(pins_get(f.b.pins, pin_a)->flow_count, 0);
+    add(&f, 1, 4500, IKE_PORT_4500, 0, 30); /* another port is no rival */
+    assert_int_equal(flows_count(f.b.flows), 2);
+    end(&f);
+}
+
+static void test_recycle(void **state)
+{
+    struct fixture f;
+    uint32_t pin;
+
+    (void)state;
+    begin(&f, 16); /* at most 4 unconfirmed pins */
+    assert_false(bindings_recycle(&f.b));
+    const uint32_t kept = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
+    bindings_confirm(&f.b, kept, 10);
+    const uint32_t kept_pin = flow_of(&f, kept)->pin;
+    add(&f, 1, 501, IKE_PORT_500, ONE, 20); /* unconfirmed, but of a confirmed client */
+    add(&f, 2, 500, IKE_PORT_500, TWO, 30);
+    add(&f, 2, 4500, IKE_PORT_4500, TWO, 30);
+    const struct addr lonely = support_addr_v4(3);
+    assert_int_equal(bindings_add_pin(&f.b, &lonely, ONE, false, 40, &pin), 0);
+
+    assert_true(bindings_recycle(&f.b)); /* the oldest flow; its pin is confirmed and stays */
+    assert_int_equal(pins_count(f.b.pins), 3);
+    assert_true(bindings_recycle(&f.b)); /* one flow of the second client ... */
+    assert_int_equal(pins_count(f.b.pins), 3);
+    assert_true(bindings_recycle(&f.b)); /* ... and the other, with the pin */
+    assert_int_equal(pins_count(f.b.pins), 2);
+    support_check_bindings(&f.b);
+    assert_true(bindings_recycle(&f.b)); /* the pin that has no flow */
+    assert_false(bindings_recycle(&f.b));
+    assert_int_equal(flows_count(f.b.flows), 1);
+    assert_int_equal(pins_count(f.b.pins), 1);
+    assert_int_equal(pins_get(f.b.pins, kept_pin)->flow_count, 1);
+    end(&f);
+}
+
+/* Random life: everything that may happen to bindings, and after each hundred steps the books must agree. */
+struct random_life {
+    struct fixture f;
+    uint64_t random;
+    uint64_t now_ms;
+};
+
+static void step_add(struct random_life *life)
+{
+    struct bindings *b = &life->f.b;
+    const uint16_t backend = (uint16_t)support_random_below(&life->random, 5);
+    struct binding_request request = {
+        .client = {.addr = support_addr_v4(support_random_below(&life->random, 60)),
+                   .port = (uint16_t)(1 + support_random_below(&life->random, 3))},
+        .service = b->pool->backends[backend].service,
+        .port = support_random_below(&life->random, 2) ? IKE_PORT_4500 : IKE_PORT_500,
+    };
+    const struct flow_in_key key = {
+        .client = request.client.addr,
+        .client_port = request.client.port,
+        .listener = (uint16_t)(request.service * IKE_PORT_COUNT + request.port),
+    };
+    enum drop_reason reason;
+    uint32_t flow;
+
+    request.pin = pins_find(b->pins, request.service, &request.client.addr);
+    if (request.pin == PIN_NONE && bindings_add_pin(b, &request.client.addr, backend, false, life->now_ms, &request.pin))
+        return;
+    request.backend = pins_get(b->pins, request.pin)->backend;
+    request.confirmed = pins_get(b->pins, request.pin)->flags & PIN_CONFIRMED && support_random_below(&life->random, 2);
+    if (flows_find_in(b->flows, &key) == FLOW_NONE)
+        (void)bindings_add_flow(b, &request, life->now_ms, &flow, &reason);
+}
+
+static uint32_t any_flow(struct random_life *life)
+{
+    const uint32_t capacity = flows_capacity(life->f.b.flows);
+    uint32_t cursor = support_random_below(&life->random, capacity), budget = capacity;
+
+    return flows_next(life->f.b.flows, &cursor, &budget);
+}
+
+static uint32_t any_pin(struct random_life *life)
+{
+    const uint32_t capacity = pins_capacity(life->f.b.pins);
+    uint32_t cursor = support_random_below(&life->random, capacity), budget = capacity;
+
+    return pins_next(life->f.b.pins, &cursor, &budget);
+}
+
+static void step_life(struct random_life *life)
+{
+    struct bindings *b = &life->f.b;
+    const uint32_t what = support_random_below(&life->random, 100);
+    const uint32_t flow = any_flow(life), pin = any_pin(life);
+
+    life->now_ms += support_random_below(&life->random, 100) ? support_random_below(&life->random, 40) : 5000;
+    if (what < 60) {
+        step_add(life);
+    } else if (what < 75 && flow != FLOW_NONE) {
+        bindings_confirm(b, flow, life->now_ms);
+    } else if (what < 80 && flow != FLOW_NONE) {
+        bindings_remove_flow(b, flow);
+    } else if (what < 84 && pin != PIN_NONE) {
+        const struct service *s = &b->pool->services[pins_get(b->pins, pin)->service];
+        bindings_move_pin(b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
+    } else if (what < 86) {
+        (void)bindings_recycle(b);
+    } else {
+        bindings_sweep(b, life->now_ms, support_random_below(&life->random, 20));
+    }
+}
+
+/* When all flows are gone each port can be taken once more: none has leaked. */
+static void check_no_port_leaked(struct bindings *b)
+{
+    uint16_t port;
+
+    for (uint16_t source = 0; source < snat_count(b->snat); source++)
+        for (uint16_t server = 0; server < b->pool->server_count; server++)
+            for (uint16_t at = 0; at < 2; at++)
+                for (uint32_t n = 0; n < PORTS_COUNT; n++)
+                    assert_int_equal(snat_take(b->snat, source, server, at, &port), 0);
+}
+
+static void test_random(void **state)
+{
+    struct random_life life = {.random = support_seed(), .now_ms = UINT64_C(0xffff0000)};
+    const struct addr own = support_addr("10.1.0.9");
+
+    (void)state;
+    begin(&life.f, 64);
+    life.f.pool->backends[SOLO].source = snat_add(life.f.b.snat, &own);
+    for (int step = 1; step <= 300000; step++) {
+        step_life(&life);
+        if (step % 100 == 0)
+            support_check_bindings(&life.f.b);
+    }
+    for (int i = 0; i < 1000; i++)
+        bindings_sweep(&life.f.b, life.now_ms + 60000, 64);
+    assert_int_equal(flows_count(life.f.b.flows), 0);
+    assert_int_equal(pins_count(life.f.b.pins), 0);
+    check_no_port_leaked(&life.f.b);
+    end(&life.f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_unanswered_handshakes_are_counted),
+        cmocka_unit_test(test_expiry_to_the_millisecond),
+        cmocka_unit_test(test_a_pin_outlives_its_flows),
+        cmocka_unit_test(test_removal_never_sets_time_back),
+        cmocka_unit_test(test_each_service_has_its_timeouts),
+        cmocka_unit_test(test_sweep_goes_in_slices),
+        cmocka_unit_test(test_full_nat_source),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_the_next_address_serves),
+        cmocka_unit_test(test_a_rival_gives_way),
+        cmocka_unit_test(test_recycle),
+        cmocka_unit_test(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,188 @@
+#include "tests/unit/unit.h"
+
+#include "lb/handshake.h"
+#include "tests/unit/support.h"
+
+static const struct support_service service = {
+    .name = "vpn",
+    .vips = {"203.0.113.10"},
+    .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}},
+};
+
+/* One message, and what is known after it. */
+struct step {
+    bool from_backend;
+    enum support_kind kind;
+    enum pin_stage stage;
+};
+#define STEPS_MAX 12
+
+struct story {
+    const char *label;
+    struct step steps[STEPS_MAX];
+    size_t count;
+};
+
+#define C(kind, stage) {false, SUPPORT_##kind, PIN_STAGE_##stage}
+#define B(kind, stage) {true, SUPPORT_##kind, PIN_STAGE_##stage}
+
+static const struct story stories[] = {
+    {"a whole handshake",
+     {C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(AUTH_ANSWER, AUTH_ANSWERED),
+      C(ESP, AUTH_ANSWERED), B(ESP, ESTABLISHED), C(INFORMATIONAL, ESTABLISHED), C(KEEPALIVE, ESTABLISHED)},
+     8},
+    {"with a cookie round",
+     {C(INIT, INIT_SENT), B(COOKIE, INIT_ANSWERED), C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED),
+      C(AUTH, AUTH_SENT)},
+     5},
+    {"EAP has many rounds of IKE_AUTH",
+     {C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(AUTH_ANSWER, AUTH_ANSWERED),
+      C(AUTH, AUTH_ANSWERED), B(AUTH_ANSWER, AUTH_ANSWERED), B(ESP, AUTH_ANSWERED), C(ESP, ESTABLISHED)},
+     8},
+    {"IKEv1",
+     {C(V1_INIT, INIT_SENT), B(V1_ANSWER, INIT_ANSWERED), C(V1_ENCRYPTED, AUTH_SENT),
+      B(V1_ENCRYPTED, AUTH_ANSWERED), C(ESP, AUTH_ANSWERED), B(ESP, ESTABLISHED)},
+     6},
+    {"a tunnel from before our time", {C(ESP, NONE), C(ESP, NONE), B(ESP, ESTABLISHED)}, 3},
+    {"a new handshake beside a living tunnel",
+     {C(ESP, NONE), B(ESP, ESTABLISHED), C(INIT, INIT_SENT), C(ESP, INIT_SENT), B(ESP, INIT_SENT),
+      B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(AUTH_ANSWER, AUTH_ANSWERED), B(ESP, AUTH_ANSWERED),
+      C(ESP, ESTABLISHED)},
+     10},
+    {"a late answer takes nothing back",
+     {C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(INIT_ANSWER, AUTH_SENT),
+      B(AUTH_ANSWER, AUTH_ANSWERED), B(INIT_ANSWER, AUTH_ANSWERED)},
+     6},
+};
+
+static bool tell(struct bindings *b, uint32_t flow, const struct step *step)
+{
+    uint8_t data[SUPPORT_MESSAGE_MAX];
+    const struct ike_datagram d = support_datagram(step->kind, IKE_PORT_4500, data);
+
+    if (step->from_backend)
+        return handshake_from_backend(b, flow, &d);
+    handshake_from_client(b, flow, &d);
+    return false;
+}
+
+static uint32_t add_flow(struct support_net *net)
+{
+    struct bindings *b = &net->dp.bindings;
+    struct binding_request request = {.client = support_endpoint("192.0.2.1", 4500), .port = IKE_PORT_4500};
+    enum drop_reason reason;
+    uint32_t flow = FLOW_NONE;
+
+    assert_int_equal(bindings_add_pin(b, &request.client.addr, 0, false, 1, &request.pin), 0);
+    assert_int_equal(bindings_add_flow(b, &request, 1, &flow, &reason), 0);
+    return flow;
+}
+
+static void test_stages(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++) {
+        struct support_net net;
+        support_net_init(&net, &service, 1, 16);
+        const uint32_t flow = add_flow(&net);
+        for (size_t k = 0; k < stories[i].count; k++) {
+            const struct step *step = &stories[i].steps[k];
+            (void)tell(&net.dp.bindings, flow, step);
+            const struct pin *pin = support_pin(&net, 0, support_addr("192.0.2.1"));
+            if (pin->stage != step->stage)
+                fail_msg("%s, step %zu: %s", stories[i].label, k, pin_stage_name((enum pin_stage)pin->stage));
+        }
+        support_net_deinit(&net);
+    }
+}
+
+static const bool proofs[SUPPORT_KIND_COUNT] = {
+    [SUPPORT_AUTH] = true,         [SUPPORT_AUTH_ANSWER] = true, [SUPPORT_INFORMATIONAL] = true,
+    [SUPPORT_V1_ENCRYPTED] = true, [SUPPORT_ESP] = true,
+};
+
+/* Answers in the clear also go to spoofed addresses and prove nothing. */
+static void test_what_is_a_proof(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    support_net_init(&net, &service, 1, 16);
+    const uint32_t flow = add_flow(&net);
+    for (int kind = 0; kind < SUPPORT_KIND_COUNT; kind++) {
+        const struct step step = {.from_backend = true, .kind = (enum support_kind)kind};
+        uint8_t data[SUPPORT_MESSAGE_MAX];
+        const struct ike_datagram d = support_datagram(step.kind, IKE_PORT_4500, data);
+        assert_int_equal(handshake_is_proof(&d), proofs[kind]);
+        assert_int_equal(tell(&net.dp.bindings, flow, &step), proofs[kind]);
+    }
+    support_net_deinit(&net);
+}
+
+struct fragmentation_case {
+    enum support_kind request;
+    enum support_kind answer;
+    enum fragmentation backend;
+    bool client;
+};
+
+static const struct fragmentation_case fragmentation_cases[] = {
+    {SUPPORT_INIT_FRAGMENTATION, SUPPORT_INIT_ANSWER_FRAGMENTATION, FRAGMENTATION_YES, true},
+    {SUPPORT_INIT_FRAGMENTATION, SUPPORT_INIT_ANSWER, FRAGMENTATION_NO, true},
+    {SUPPORT_INIT_FRAGMENTATION, SUPPORT_COOKIE, FRAGMENTATION_UNKNOWN, true}, /* not a full answer */
+    {SUPPORT_INIT, SUPPORT_INIT_ANSWER, FRAGMENTATION_UNKNOWN, false},         /* was not asked */
+    {SUPPORT_V1_INIT, SUPPORT_V1_ANSWER, FRAGMENTATION_UNKNOWN, false},
+};
+
+static void test_fragmentation(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof fragmentation_cases / sizeof fragmentation_cases[0]; i++) {
+        const struct fragmentation_case *t = &fragmentation_cases[i];
+        struct support_net net;
+        support_net_init(&net, &service, 1, 16);
+        const uint32_t flow = add_flow(&net);
+        const struct pin *pin = support_pin(&net, 0, support_addr("192.0.2.1"));
+        const struct step steps[] = {{.kind = t->request}, {.from_backend = true, .kind = t->answer}, {.kind = SUPPORT_INIT}};
+        tell(&net.dp.bindings, flow, &steps[0]);
+        tell(&net.dp.bindings, flow, &steps[1]);
+        assert_int_equal(net.pool->backends[0].fragmentation, t->backend);
+        assert_int_equal(!!(pin->flags & PIN_CLIENT_FRAGMENTATION), t->client);
+        tell(&net.dp.bindings, flow, &steps[2]); /* the latest request counts */
+        assert_false(pin->flags & PIN_CLIENT_FRAGMENTATION);
+        support_net_deinit(&net);
+    }
+}
+
+/* FLOW_ANSWERED is what tells an unanswered handshake when its flow ends. */
+static void test_answered(void **state)
+{
+    static const struct step steps[] = {
+        C(INIT, NONE), B(KEEPALIVE, NONE), B(COOKIE, NONE), C(INIT, NONE), B(INIT_ANSWER, NONE),
+    };
+    static const bool answered[] = {false, false, true, false, true};
+    struct support_net net;
+
+    (void)state;
+    support_net_init(&net, &service, 1, 16);
+    const uint32_t flow = add_flow(&net);
+    for (size_t i = 0; i < 5; i++) {
+        tell(&net.dp.bindings, flow, &steps[i]);
+        const uint8_t flags = flows_get(net.dp.bindings.flows, flow)->flags;
+        assert_true(flags & FLOW_INIT_SENT);
+        assert_int_equal(!!(flags & FLOW_ANSWERED), answered[i]);
+    }
+    support_net_deinit(&net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_what_is_a_proof),
+        cmocka_unit_test(test_fragmentation),
+        cmocka_unit_test(test_answered),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,175 @@
+#include "tests/unit/unit.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "admin/status_json.h"
+#include "tests/unit/support.h"
+
+static const struct support_service services[] = {
+    {.name = "aovpn",
+     .vips = {"192.0.2.1", "2001:db8::1"},
+     .backends = {{.name = "vpn1", .address = "198.51.100.1"},
+                  {.name = "vpn2", .address = "2001:db8::2", .weight = 7, .state = CONFIG_STATE_DRAIN}}},
+    {.name = "old",
+     .vips = {"192.0.2.2"},
+     .mode = CONFIG_MODE_FULL_NAT,
+     .schedule = CONFIG_SCHEDULE_LEAST_CLIENTS,
+     .snats = {"198.51.100.9"},
+     .backends = {{.name = "vpn1", .address = "198.51.100.3"}}},
+};
+
+static const char expected[] =
+    "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
+    "\"tables\":{\"pins\":{\"entries\":2,\"capacity\":100},\"flows\":{\"entries\":1,\"capacity\":200}},"
+    "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
+    "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[],\"backends\":["
+    "{\"name\":\"vpn1\",\"address\":\"198.51.100.1\",\"weight\":100,\"state\":\"enabled\",\"health\":\"up\","
+    "\"clients\":2,\"new_clients_total\":2,\"init_unanswered_total\":5,"
+    "\"rx_packets\":11,\"rx_bytes\":12,\"tx_packets\":13,\"tx_bytes\":14,"
+    "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"probe_ms\":0.834,\"fragmentation\":true},"
+    "{\"name\":\"vpn2\",\"address\":\"2001:db8::2\",\"weight\":7,\"state\":\"drain\",\"health\":\"unknown\","
+    "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
+    "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":null}]},"
+    "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"least-clients\",\"vip\":[\"192.0.2.2\"],"
+    "\"alarms\":[\"no backend is up: new clients are dropped\"],\"backends\":["
+    "{\"name\":\"vpn1\",\"address\":\"198.51.100.3\",\"weight\":100,\"state\":\"enabled\",\"health\":"
+    "\"down\","
+    "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
+    "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":1234.5,\"fragmentation\":false}]}]}";
+
+static json_t *document_of(const struct dataplane *dp, uint64_t started_ms, uint64_t now_ms)
+{
+    struct body body;
+
+    assert_int_equal(status_json(dp, started_ms, now_ms, &body), 0);
+    char *text = body_collect(&body);
+    assert_non_null(text);
+    json_t *document = json_loads(text, 0, NULL);
+    if (!document)
+        fail_msg("no JSON: %s", text);
+    free(text);
+    return document;
+}
+
+static void prepare(struct support_net *net)
+{
+    const struct addr client = support_addr("203.0.113.7");
+    struct backend *b;
+    uint32_t pin;
+
+    support_net_init(net, services, 2, 100);
+    assert_int_equal(bindings_add_pin(&net->dp.bindings, &client, 0, true, net->now_ms, &pin), 0);
+    support_from_client(net, 0, support_endpoint("203.0.113.8", 500), IKE_PORT_500, SUPPORT_INIT);
+    b = net->pool->backends;
+    b[0].traffic[TRAFFIC_IN] = (struct traffic){.packets = 11, .bytes = 12};
+    b[0].traffic[TRAFFIC_OUT] = (struct traffic){.packets = 13, .bytes = 14};
+    b[0].rate[TRAFFIC_IN] = (struct traffic){.packets = 15, .bytes = 16};
+    b[0].rate[TRAFFIC_OUT] = (struct traffic){.packets = 17, .bytes = 18};
+    b[0].init_unanswered_total = 5;
+    b[0].probe_us = 834;
+    b[0].fragmentation = FRAGMENTATION_YES;
+    b[1].health = HEALTH_UNKNOWN;
+    b[2].health = HEALTH_DOWN;
+    b[2].probe_us = 1234500;
+    b[2].fragmentation = FRAGMENTATION_NO;
+}
+
+static void test_document(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    prepare(&net);
+    json_t *document = document_of(&net.dp, net.now_ms - 3999, net.now_ms);
+    json_object_set_new(document, "drops", json_object()); /* has a test of its own */
+    json_t *wanted = json_loads(expected, 0, NULL);
+    assert_non_null(wanted);
+    char *seen = json_dumps(document, JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
+    char *want = json_dumps(wanted, JSON_SORT_KEYS | JSON_REAL_PRECISION(6));
+    assert_string_equal(seen, want);
+    free(seen);
+    free(want);
+    json_decref(wanted);
+    json_decref(document);
+    support_net_deinit(&net);
+}
+
+static void test_drops_by_reason(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    support_net_init(&net, services, 2, 100);
+    for (int i = 0; i < DROP_REASON_COUNT; i++)
+        net.dp.drops[i] = 100 + (uint64_t)i;
+    json_t *document = document_of(&net.dp, 0, net.now_ms);
+    const json_t *drops = json_object_get(document, "drops");
+    assert_int_equal(json_object_size(drops), DROP_REASON_COUNT);
+    assert_int_equal(json_integer_value(json_object_get(drops, "no_backend")), 100 + DROP_NO_BACKEND);
+    assert_int_equal(json_integer_value(json_object_get(drops, "bad_source")), 100 + DROP_BAD_SOURCE);
+    json_decref(document);
+    support_net_deinit(&net);
+}
+
+/* Slices must fit together whatever the number of backends: none missing, none twice, none of them too long.
+ */
+static void test_slices(void **state)
+{
+    enum { SERVICES = 50, EACH = SUPPORT_BACKENDS_MAX };
+    static char names[SERVICES][8];
+    static const char *const backend_names[EACH] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
+    struct support_service *many = calloc(SERVICES, sizeof *many);
+    struct support_net net;
+    struct body body;
+    size_t slices = 1;
+
+    (void)state;
+    assert_non_null(many);
+    for (size_t s = 0; s < SERVICES; s++) {
+        snprintf(names[s], sizeof names[s], "s%zu", s);
+        many[s] = (struct support_service){.name = names[s], .vips = {"192.0.2.1"}};
+        for (size_t b = 0; b < 1 + s % EACH; b++)
+            many[s].backends[b] =
+                (struct support_backend){.name = backend_names[b], .address = "198.51.100.1"};
+    }
+    support_net_init(&net, many, SERVICES, 10);
+
+    json_t *document = document_of(&net.dp, 0, 0);
+    const json_t *list = json_object_get(document, "services");
+    assert_int_equal(json_array_size(list), SERVICES);
+    for (size_t s = 0; s < SERVICES; s++) {
+        const json_t *service = json_array_get(list, s);
+        const json_t *backends = json_object_get(service, "backends");
+        assert_string_equal(json_string_value(json_object_get(service, "name")), names[s]);
+        assert_int_equal(json_array_size(backends), 1 + s % EACH);
+        for (size_t b = 0; b < 1 + s % EACH; b++)
+            assert_string_equal(json_string_value(json_object_get(json_array_get(backends, b), "name")),
+                                backend_names[b]);
+    }
+    json_decref(document);
+
+    assert_int_equal(status_json(&net.dp, 0, 0, &body), 0);
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    while (body.next(body.state, out) == BODY_MORE)
+        slices++;
+    fclose(out);
+    body.destroy(body.state);
+    assert_int_equal(slices, (net.pool->backend_count + BODY_SLICE_ROWS - 1) / BODY_SLICE_ROWS);
+    support_net_deinit(&net);
+    free(many);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_document),
+        cmocka_unit_test(test_drops_by_reason),
+        cmocka_unit_test(test_slices),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
