@@ -6,10 +6,10 @@ from vpnlab.net import Namespace
 from vpnlab.topology import CLIENTS_GATEWAY
 
 COMMANDS = (
-    ("nft", "list", "ruleset"),
-    ("ip", "rule"),
+    ("nft", "--stateless", "list", "ruleset"),
+    ("ip", "-4", "rule"),
     ("ip", "-6", "rule"),
-    ("ip", "route", "show", "table", "all"),
+    ("ip", "-4", "route", "show", "table", "all"),
     ("ip", "-6", "route", "show", "table", "all"),
 )
 
