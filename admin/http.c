@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define HANDLE_COUNT          2
+#define HANDLE_COUNT          3
 #define LOG_TEXT_MAX          256
 #define PORT_OF_A_UNIX_SOCKET 0
 
@@ -25,6 +25,7 @@ struct http {
     struct MHD_Daemon *daemon;
     uv_poll_t poll; /* of the daemon's epoll descriptor */
     uv_timer_t timer;
+    uv_idle_t idle; /* on while the library has more to do at once */
     const struct log *log;
     http_handler handle;
     void *handle_ctx;
@@ -250,16 +251,39 @@ static void on_timer(uv_timer_t *timer)
     pump(timer->data);
 }
 
-static void pump(struct http *http)
+static void on_idle(uv_idle_t *idle)
+{
+    pump(idle->data);
+}
+
+/*
+ * Work that is due at once waits for the next turn of the loop, so that packets come in between; a timer of 0
+ * ms would run again within this one.
+ */
+static void schedule(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms;
+    const bool has_timeout = MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES;
+
+    uv_idle_stop(&http->idle);
+    uv_timer_stop(&http->timer);
+    if (has_timeout && timeout_ms == 0)
+        uv_idle_start(&http->idle, on_idle);
+    else if (has_timeout)
+        uv_timer_start(&http->timer, on_timer, timeout_ms, 0);
+}
+
+static void pump(struct http *http)
+{
+    const bool was_full = !peer_of(http, NULL);
 
     (void)MHD_run(http->daemon);
+    /* Full, the library does not listen, and takes that up again only in its next run, which nobody else may
+     * cause. */
+    if (was_full && peer_of(http, NULL))
+        (void)MHD_run(http->daemon);
     cut_overdue(http);
-    if (MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES)
-        uv_timer_start(&http->timer, on_timer, timeout_ms, 0);
-    else
-        uv_timer_stop(&http->timer);
+    schedule(http);
 }
 
 static void on_library_log(void *cls, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
@@ -302,7 +326,7 @@ static void on_handle_closed(uv_handle_t *handle)
     free(http);
 }
 
-/* Both handles join the loop, or none. */
+/* All handles join the loop, or none. */
 static int join_loop(struct http *http, uv_loop_t *loop)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -311,7 +335,8 @@ static int join_loop(struct http *http, uv_loop_t *loop)
     if (err)
         return err;
     uv_timer_init(loop, &http->timer);
-    http->poll.data = http->timer.data = http;
+    uv_idle_init(loop, &http->idle);
+    http->poll.data = http->timer.data = http->idle.data = http;
     http->open_handles = HANDLE_COUNT;
     uv_poll_start(&http->poll, UV_READABLE, on_readable);
     return 0;
@@ -355,5 +380,6 @@ void http_close(struct http *http, void (*closed)(void *ctx), void *ctx)
     uv_poll_stop(&http->poll);
     uv_close((uv_handle_t *)&http->poll, on_handle_closed);
     uv_close((uv_handle_t *)&http->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&http->idle, on_handle_closed);
     MHD_stop_daemon(http->daemon);
 }

@@ -10,6 +10,7 @@ struct probe_link {
     struct probes *probes;
     struct backend *backend;
     struct prober *prober;
+    bool refusing; /* it has refused our IKE_SA_INIT, which was logged */
 };
 
 struct probes {
@@ -24,6 +25,26 @@ struct probes {
     void *closed_ctx;
 };
 
+/* A server that lives but takes no handshake from our address will not take full NAT's clients either. */
+static void note_refusal(struct probe_link *link, const struct health_event *event)
+{
+    const struct backend *backend = link->backend;
+    const char *service = link->probes->pool->services[backend->service].name;
+
+    if (!event->success || event->refusing == link->refusing)
+        return;
+    link->refusing = event->refusing;
+    if (event->refusing)
+        log_warn(link->probes->log,
+                 "service %s, backend %s: alive, but it ignores IKE_SA_INIT from our address: its limit per "
+                 "source "
+                 "address is reached, as full NAT makes it happen",
+                 service, backend->name);
+    else
+        log_info(link->probes->log, "service %s, backend %s: answers IKE_SA_INIT from our address again",
+                 service, backend->name);
+}
+
 static void on_event(void *ctx, const struct health_event *event)
 {
     struct probe_link *link = ctx;
@@ -34,6 +55,7 @@ static void on_event(void *ctx, const struct health_event *event)
     backend->health = event->state;
     if (event->success)
         backend->probe_us = (uint32_t)event->round_trip_us;
+    note_refusal(link, event);
     if (!event->changed) {
         log_debug(probes->log, "service %s, backend %s: probe: %s", service, backend->name,
                   event->success ? "answered" : event->cause);

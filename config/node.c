@@ -59,7 +59,7 @@ const char *node_path(const struct node *node, char path[static NODE_PATH_MAX])
 /* The path as it stands in an error, where the root must have a name as well. */
 static const char *where_text(const struct node *node, char path[static NODE_PATH_MAX])
 {
-    return node->parent ? node_path(node, path) : "(top level)";
+    return *node_path(node, path) ? path : "(top level)";
 }
 
 void node_reject(struct report *report, struct node *node, const char *fmt, ...)

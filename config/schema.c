@@ -284,7 +284,8 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
     text[0] = '\0';
     switch (key->kind) {
     case SCHEMA_NAME:
-        snprintf(text, SCHEMA_TEXT_MAX, "1 to %d characters out of A-Z a-z 0-9 . _ -", CONFIG_NAME_MAX - 1);
+        snprintf(text, SCHEMA_TEXT_MAX, "a name of 1 to %d characters out of A-Z a-z 0-9 . _ -",
+                 CONFIG_NAME_MAX - 1);
         break;
     case SCHEMA_PATH:
         snprintf(text, SCHEMA_TEXT_MAX, "an absolute path of at most %d printable ASCII characters",
@@ -301,10 +302,10 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
         list_words(key->words, "one of ", text);
         break;
     case SCHEMA_ADDRESS:
-        snprintf(text, SCHEMA_TEXT_MAX, "one IPv4 or IPv6 address");
+        snprintf(text, SCHEMA_TEXT_MAX, "a unicast IPv4 or IPv6 address");
         break;
     case SCHEMA_ADDRESSES:
-        snprintf(text, SCHEMA_TEXT_MAX, "an IPv4 or IPv6 address, or a list of 1 to %u", key->max);
+        snprintf(text, SCHEMA_TEXT_MAX, "a unicast IPv4 or IPv6 address, or a list of 1 to %u", key->max);
         break;
     case SCHEMA_SECTION:
         expected_section(key, text);

@@ -6,6 +6,9 @@
 /* No key or word of the configuration is nearly as long; it bounds the work a hostile file can cause. */
 #define WORD_MAX 32
 
+/* Fewer letters say too little about the word that was meant. */
+#define BEGINNING_MIN 3
+
 static unsigned least(unsigned a, unsigned b)
 {
     return a < b ? a : b;
@@ -41,6 +44,17 @@ static unsigned distance(const char *a, size_t a_len, const char *b, size_t b_le
     return rows[a_len][b_len];
 }
 
+/* One of the words begins the other, as "warn" begins "warning". */
+static bool is_beginning(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    const size_t shorter = a_len < b_len ? a_len : b_len;
+    size_t same = 0;
+
+    while (same < shorter && folded(a[same]) == folded(b[same]))
+        same++;
+    return shorter >= BEGINNING_MIN && same == shorter;
+}
+
 unsigned suggest_distance(const char *word, const char *known)
 {
     const size_t word_len = strlen(word);
@@ -50,7 +64,7 @@ unsigned suggest_distance(const char *word, const char *known)
     if (word_len > WORD_MAX || known_len > WORD_MAX)
         return SUGGEST_FAR;
     slips = distance(word, word_len, known, known_len);
-    return slips * 3 <= known_len ? slips : SUGGEST_FAR;
+    return slips * 3 <= known_len || is_beginning(word, word_len, known, known_len) ? slips : SUGGEST_FAR;
 }
 
 bool suggest_nearer(const char *word, const char *known, unsigned *best)

@@ -7,9 +7,10 @@
 #define SUGGEST_FAR 1000U
 
 /*
- * The number of slips (a letter wrong, missing, too many, or two exchanged) that lead from `known` to `word`;
- * SUGGEST_FAR if there are more than a third of the known word's letters. Case is ignored, and '-' and '_'
- * are alike.
+ * The number of slips (a letter wrong, missing, too many, or two exchanged) that lead from `known` to `word`.
+ * SUGGEST_FAR if there are more than a third of the known word's letters, unless one word just begins the
+ * other. Case is ignored, and
+ * '-' and '_' are alike.
  */
 unsigned suggest_distance(const char *word, const char *known);
 

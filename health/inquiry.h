@@ -63,6 +63,5 @@ typedef void inquiry_done_fn(void *ctx, const struct inquiry_result *result);
 int inquiry_start(uv_loop_t *loop, const struct addr *target, uint32_t timeout_ms, inquiry_done_fn *done,
                   void *ctx, struct inquiry **out);
 
-/* Breaks it off and frees it; `done` is not called. Not allowed once `done` has been called, nor within it.
- */
+/* Breaks it off and frees it; `done` is not called. Not allowed from `done` on. */
 void inquiry_cancel(struct inquiry *q);

@@ -24,8 +24,7 @@ struct probe_request {
     void *ctx;
 };
 
-/* One kind of probe. The clock is the prober's: it says when half the time, and when all of it, has passed.
- */
+/* One kind of probe. The prober has the clock: it says when half the time or all of it has passed. */
 struct probe_ops {
     /*
      * Begins a probe, which destroy() ends; NULL if it failed at once, its cause written. done() is called at

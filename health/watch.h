@@ -1,5 +1,4 @@
-/* One descriptor watched by the loop: it owns the descriptor, and cleans up after itself when it is closed.
- */
+/* One descriptor watched by the loop, which owns it and cleans up after itself when it is closed. */
 #pragma once
 
 #include <uv.h>

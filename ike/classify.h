@@ -10,11 +10,9 @@
 
 #include "ike/header.h"
 
-#define IKE_PORT      500
-#define IKE_NATT_PORT 4500
-#define IKE_NON_ESP_MARKER                                                                                   \
-    4 /* bytes of zeroes before each IKE message on port 4500: RFC 3948 section 2.2                          \
-       */
+#define IKE_PORT            500
+#define IKE_NATT_PORT       4500
+#define IKE_NON_ESP_MARKER  4 /* bytes of zeroes before IKE on port 4500: RFC 3948 section 2.2 */
 #define IKE_NATT_KEEPALIVE  0xff
 #define IKE_ESP_MIN_LEN     8 /* SPI and sequence number: RFC 4303 section 2 */
 #define IKE_UDP_PAYLOAD_MAX 65507

@@ -62,10 +62,7 @@ bool header_is_init_request(const struct ike_header *h)
 {
     if (!header_spi_is_zero(&h->spi_r))
         return false;
-    /*
-     * A "request" without the initiator flag is ignored by every server; to wait for an answer would be a
-     * mistake.
-     */
+    /* A "request" without the initiator flag is ignored by every server: there is no answer to wait for. */
     const uint8_t direction = h->flags & (IKE_FLAG_INITIATOR | IKE_FLAG_RESPONSE);
     return is_v1_opening(h) || (is_v2_opening(h) && direction == IKE_FLAG_INITIATOR);
 }

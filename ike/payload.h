@@ -1,5 +1,4 @@
-/* Walks the payloads of an IKE message that travel in the clear (RFC 7296 section 3.2; RFC 2408 section 3.2).
- */
+/* Walks the payloads of an IKE message that travel in the clear (RFC 7296 section 3.2). */
 #pragma once
 
 #include <stdbool.h>

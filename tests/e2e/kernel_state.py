@@ -54,7 +54,7 @@ FOREIGN_ROUTES = {
         "route add blackhole 198.51.101.0/24 table 4500",
         "route add local 198.51.102.0/24 dev lo table 4500 proto 73",
         "route add local default dev lo table 4500 metric 9",
-        "route add unreachable default table 4501",
+        "route add unreachable 198.51.103.0/24 table 4501",
         f"route add 198.51.100.0/24 via {CLIENTS_GATEWAY[4]}",
     ),
     6: (
@@ -62,7 +62,7 @@ FOREIGN_ROUTES = {
         "route add blackhole 2001:db8:52::/48 table 4500",
         "route add local 2001:db8:53::/48 dev lo table 4500 proto 73",
         "route add local default dev lo table 4500 metric 9",
-        "route add unreachable default table 4501",
+        "route add unreachable 2001:db8:54::/48 table 4501",
         f"route add 2001:db8:51::/48 via {CLIENTS_GATEWAY[6]}",
     ),
 }

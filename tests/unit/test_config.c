@@ -1,4 +1,5 @@
-/* What a valid file means: defaults, the edges of every range, printing and reading back; and files that cannot be read. */
+/* What a valid file means: defaults, the edges of every range, printing and reading back; and files that
+ * cannot be read. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -130,31 +131,32 @@ static void test_defaults(void **state)
 }
 
 /* Every key away from its default, two services, both families. */
-static const char EVERYTHING[] = "\xef\xbb\xbf" /* a byte order mark */
-                                 "%YAML 1.1\n---\n"
-                                 "services:\n"
-                                 "  - name: aovpn\n"
-                                 "    vip: [203.0.113.10, 2001:db8::10]\n"
-                                 "    mode: full-nat\n"
-                                 "    snat: [10.0.0.1, 10.0.0.2, \"2001:db8:1::\"]\n"
-                                 "    schedule: least-clients\n"
-                                 "    persistence: {idle_timeout: 90m, half_open_timeout: 1500ms}\n"
-                                 "    health: {probe: tcp:443, interval: 10s, timeout: 250ms, rise: 4, fall: 5}\n"
-                                 "    backends:\n"
-                                 "      - {name: vpn1, address: 10.0.0.11, weight: 7, state: drain}\n"
-                                 "      - {name: \"null\", address: '2001:db8:2::', state: disabled}\n"
-                                 "  - name: 2.backup_-x\n"
-                                 "    vip: 2001:db8::20\n"
-                                 "    schedule: round-robin\n"
-                                 "    persistence:\n"
-                                 "    health:\n"
-                                 "      # probe: none\n"
-                                 "    backends:\n"
-                                 "      - name: on\n"
-                                 "        address: 2001:db8:2::1\n"
-                                 "admin: {socket: '/tmp/a \"b\"\\c: #d'}\n"
-                                 "dataplane: {max_clients: 1234}\n"
-                                 "log: {level: debug, format: json}\n";
+static const char EVERYTHING[] =
+    "\xef\xbb\xbf" /* a byte order mark */
+    "%YAML 1.1\n---\n"
+    "services:\n"
+    "  - name: aovpn\n"
+    "    vip: [203.0.113.10, 2001:db8::10]\n"
+    "    mode: full-nat\n"
+    "    snat: [10.0.0.1, 10.0.0.2, \"2001:db8:1::\"]\n"
+    "    schedule: least-clients\n"
+    "    persistence: {idle_timeout: 90m, half_open_timeout: 1500ms}\n"
+    "    health: {probe: tcp:443, interval: 10s, timeout: 250ms, rise: 4, fall: 5}\n"
+    "    backends:\n"
+    "      - {name: vpn1, address: 10.0.0.11, weight: 7, state: drain}\n"
+    "      - {name: \"null\", address: '2001:db8:2::', state: disabled}\n"
+    "  - name: 2.backup_-x\n"
+    "    vip: 2001:db8::20\n"
+    "    schedule: round-robin\n"
+    "    persistence:\n"
+    "    health:\n"
+    "      # probe: none\n"
+    "    backends:\n"
+    "      - name: on\n"
+    "        address: 2001:db8:2::1\n"
+    "admin: {socket: '/tmp/a \"b\"\\c: #d'}\n"
+    "dataplane: {max_clients: 1234}\n"
+    "log: {level: debug, format: json}\n";
 
 static void test_everything(void **state)
 {
@@ -224,7 +226,8 @@ static void test_accepted_values(void **state)
         {HEAD "  schedule: source-hash\n" BACKENDS, "    schedule: source-hash\n"},
         {HEAD "  mode: full-nat\n" BACKENDS, "    mode: full-nat\n"},
         {HEAD "  mode: full-nat\n  snat: 10.9.9.9\n" BACKENDS, "    snat:\n      - 10.9.9.9\n"},
-        {HEAD "  backends: [{name: b, address: ::ffff:10.0.0.1, weight: 1}]\n", "        address: 10.0.0.1\n"},
+        {HEAD "  backends: [{name: b, address: ::ffff:10.0.0.1, weight: 1}]\n",
+         "        address: 10.0.0.1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1}]\n", "        weight: 1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1000}]\n", "        weight: 1000\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 1000}\n", "  max_clients: 1000\n"},
@@ -235,7 +238,8 @@ static void test_accepted_values(void **state)
         {HEAD "  backends: [{name: No, address: 10.0.0.1}]\n", "      - name: \"No\"\n"},
         {HEAD "  backends: [{name: ..., address: 10.0.0.1}]\n", "      - name: \"...\"\n"},
         /* Services may share a backend's name and address. */
-        {HEAD BACKENDS "- name: c\n  vip: 192.0.2.2\n" BACKENDS, "  - name: c\n    vip:\n      - 192.0.2.2\n"},
+        {HEAD BACKENDS "- name: c\n  vip: 192.0.2.2\n" BACKENDS,
+         "  - name: c\n    vip:\n      - 192.0.2.2\n"},
     };
 
     (void)state;
@@ -256,8 +260,8 @@ static void test_longest_texts(void **state)
     struct config *config;
 
     (void)state;
-    snprintf(text, sizeof text, HEAD "  backends: [{name: %063d, address: 10.0.0.1}]\nadmin: {socket: /%0106d}\n", 7,
-             8);
+    snprintf(text, sizeof text,
+             HEAD "  backends: [{name: %063d, address: 10.0.0.1}]\nadmin: {socket: /%0106d}\n", 7, 8);
     config = parsed(text);
     assert_int_equal(strlen(config->services[0].backends[0].name), CONFIG_NAME_MAX - 1);
     assert_int_equal(strlen(config->admin_socket), CONFIG_PATH_MAX - 1);
@@ -435,11 +439,11 @@ static void test_names(void **state)
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_everything),
         cmocka_unit_test(test_accepted_values), cmocka_unit_test(test_longest_texts),
-        cmocka_unit_test(test_largest_lists), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_print),         cmocka_unit_test(test_load),
-        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_largest_lists),   cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_print),           cmocka_unit_test(test_load),
+        cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }

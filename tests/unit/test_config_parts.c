@@ -1,4 +1,5 @@
-/* The small parts of config/: durations, suggestions, quoting for messages, and the bounded list of errors. */
+/* The small parts of config/: durations, suggestions, quoting for messages, and the bounded list of errors.
+ */
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -59,10 +60,9 @@ static void test_duration_format(void **state)
         uint64_t ms;
         const char *text;
     } CASES[] = {
-        {0, "0ms"},         {1, "1ms"},         {999, "999ms"},    {1000, "1s"},
-        {1500, "1500ms"},   {60000, "1m"},      {90000, "90s"},    {3600000, "1h"},
-        {5400000, "90m"},   {604800000, "168h"}, {3600001, "3600001ms"},
-        {UINT64_MAX, "18446744073709551615ms"},
+        {0, "0ms"},       {1, "1ms"},          {999, "999ms"},         {1000, "1s"},
+        {1500, "1500ms"}, {60000, "1m"},       {90000, "90s"},         {3600000, "1h"},
+        {5400000, "90m"}, {604800000, "168h"}, {3600001, "3600001ms"}, {UINT64_MAX, "18446744073709551615ms"},
     };
     char text[DURATION_TEXT_MAX];
 
@@ -91,6 +91,9 @@ static void test_suggest(void **state)
         {"vpi", "vip", 1},
         {"xpi", "vip", SUGGEST_FAR},
         {"snat", "", SUGGEST_FAR},
+        {"warning", "warn", 3},
+        {"err", "error", 2},
+        {"er", "error", SUGGEST_FAR},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "health", SUGGEST_FAR},
     };
 
@@ -155,7 +158,8 @@ static void test_report(void **state)
     report_destroy(report);
     report_destroy(NULL);
 
-    assert_ptr_equal(strstr(text, "f:2:3: x: first of 103\nf:2:7: second\nf:2:7: y: third\nf:5:1: m: many\n"), text);
+    assert_ptr_equal(strstr(text, "f:2:3: x: first of 103\nf:2:7: second\nf:2:7: y: third\nf:5:1: m: many\n"),
+                     text);
     line = strstr(text, "f:9:1: z: last\n");
     assert_non_null(line);
     assert_string_equal(line, "f:9:1: z: last\nf: and 3 more\n");

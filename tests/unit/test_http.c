@@ -244,18 +244,21 @@ static void test_long_body_in_slices(void **state)
     char buffer[ANSWER_MAX];
     size_t len = 0;
     ssize_t got = -1;
+    int most = 0;
     const int fd = open_client(s);
 
     say(fd, "GET /long HTTP/1.0\r\n\r\n");
     for (int turns = 0; got != 0 && turns < 10 * SLICES; turns++) {
         const int before = s->slices;
         uv_run(&s->loop, UV_RUN_NOWAIT);
-        assert_true(s->slices - before <= 8);
+        if (s->slices - before > most) most = s->slices - before;
         got = recv(fd, buffer, sizeof buffer, 0);
         len += got > 0 ? (size_t)got : 0;
     }
     assert_int_equal(got, 0);
     assert_int_equal(s->slices, SLICES);
+    print_message("most %d\n", most);
+    assert_true(most <= 8);
     assert_true(len > (size_t)SLICES * SLICE_LEN);
     close(fd);
 }

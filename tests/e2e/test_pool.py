@@ -1,0 +1,121 @@
+"""Schedules, operator states, and two services over one pool, shown with fake peers."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import messages
+from peers import Address, FakeServers, Port, client_ports, fake_service, handshake, open_handshakes, two_services
+from support import SECOND_VIP, VIP, equal, lab, restart, same_backends, start
+from vpnlab.topology import SNAT, client_address
+
+CLIENTS = range(1, 61)
+
+
+def test_schedules() -> None:
+    """Round robin is exact by weights; least-clients fills up evenly and by weights; source-hash chooses alike after a
+    restart; servers in state drain or disabled get no new client."""
+    with lab(clients=len(CLIENTS), servers=3) as bench:
+        weights = {1: 100, 2: 200, 3: 300}
+        start(bench, [fake_service(bench, "transparent", schedule="round-robin", weights=weights)], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)[500]
+
+        got = open_handshakes(client, servers, CLIENTS, VIP[4])
+        equal(Counter(got.values()), Counter({1: 10, 2: 20, 3: 30}), "round-robin, 60 clients")
+        again = open_handshakes(client, servers, CLIENTS, VIP[4])
+        same_backends(got, again, "pinned clients went to another server")
+        counts = {backend["name"]: backend["clients"] for backend in bench.balancer.status()["services"][0]["backends"]}
+        equal(counts, {"s1": 10, "s2": 20, "s3": 30}, "ikelb's own count of clients")
+
+        restart(bench, [fake_service(bench, "transparent", schedule="least-clients", weights=weights)], ready=False)
+        got = open_handshakes(client, servers, CLIENTS, VIP[4])
+        equal(Counter(got.values()), Counter({1: 10, 2: 20, 3: 30}), "least-clients, 60 clients")
+
+        by_hash = [fake_service(bench, "transparent", schedule="source-hash", weights=weights)]
+        restart(bench, by_hash, ready=False)
+        got = open_handshakes(client, servers, CLIENTS, VIP[4])
+        equal(set(got.values()), {1, 2, 3}, "servers that source-hash uses")
+        restart(bench, by_hash, ready=False)
+        again = open_handshakes(client, servers, reversed(CLIENTS), VIP[4])
+        same_backends(got, again, "source-hash chose otherwise after the restart")
+
+        states = {1: "drain", 2: "disabled"}
+        for schedule in ("bounded-hash", "source-hash", "least-clients", "round-robin"):
+            restart(bench, [fake_service(bench, "transparent", schedule=schedule, states=states)], ready=False)
+            got = open_handshakes(client, servers, range(1, 13), VIP[4])
+            equal(Counter(got.values()), Counter({3: 12}), f"{schedule} with s1 draining and s2 disabled")
+
+
+def test_two_services() -> None:
+    """A transparent and a full-NAT service over the same servers: one client uses both at once, from the same ports,
+    and gets each answer from the VIP that it asked; each service has a pin of its own for it."""
+    with lab(clients=8, servers=3) as bench:
+        start(bench, two_services(bench, (4,)), ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        for number in range(1, 9):
+            address = client_address(number)
+            chosen = {}
+            for vip, source in ((VIP[4], address), (SECOND_VIP[4], SNAT[4])):
+                server, got = handshake(client, servers, address, vip)
+                equal(got.source[0], source, f"the source that the server sees of a client of {vip}")
+                chosen[vip] = (server, got)
+            # Both ways at once: what is sent later must not have taken the other's place.
+            for vip, (server, got) in chosen.items():
+                text = f"{address} at {vip}".encode()
+                client[4500].send(messages.esp(text), (vip, 4500), source=address)
+                found, datagram = servers.receive(4500)
+                equal((found, datagram.source), (server, got.source), f"{address} at {vip}: server and source")
+                servers.port(server, 4500).reply(datagram, datagram.data)
+                back = client[4500].receive()
+                equal((back.source, back.data), ((vip, 4500), messages.esp(text)), f"{address}: the answer from {vip}")
+        pins = Counter((pin["service"], pin["address"]) for pin in bench.balancer.clients())
+        equal(len(pins), 16, "pins of 8 clients at two services")
+        equal(set(pins.values()), {1}, "pins of a client at a service")
+
+
+def test_many_clients() -> None:
+    """Full NAT for 2,000 clients from two ports each: every flow has a source port of its own per server and port, and
+    its answers reach exactly its own client."""
+    count, ports = 2000, (4500, 61000)
+    with lab(clients=count, servers=2) as bench:
+        start(bench, [fake_service(bench, "full-nat")], ready=False)
+        servers = FakeServers(bench)
+        client = {number: Port(bench.topology.clients, 4, number) for number in ports}
+        sources: dict[int, dict[Address, str]] = {number: {} for number in bench.topology.servers}
+        for batch in range(1, count + 1, 100):
+            expected = set()
+            for number in range(batch, batch + 100):
+                for port in ports:
+                    text = f"{client_address(number)}:{port}"
+                    client[port].send(messages.esp(text.encode()), (VIP[4], 4500), source=client_address(number))
+                    expected.add(text)
+            for server, got in servers.collect(4500, len(expected)):
+                text = messages.esp_text(got.data).decode()
+                taken = sources[server].setdefault(got.source, text)
+                equal(taken, text, f"the flow with source {got.source} at server {server}")
+                servers.port(server, 4500).reply(got, got.data)
+            for port in ports:
+                for _ in range(100):
+                    back = client[port].receive()
+                    text = messages.esp_text(back.data).decode()
+                    equal(f"{back.destination}:{port}", text, "the client that an answer reached")
+                    equal(back.source, (VIP[4], 4500), "the source of an answer")
+                    expected.remove(text)
+            equal(expected, set(), "flows without an answer")
+        flows = [flow for by_source in sources.values() for flow in by_source.values()]
+        equal((len(flows), len(set(flows))), (2 * count, 2 * count), "sources at the servers, and flows behind them")
+        equal({address for by_source in sources.values() for address, _ in by_source}, {SNAT[4]}, "source addresses")
+        equal(len(bench.balancer.clients()), count, "clients that ikelb lists")
+        answer_everybody_again(sources, servers, client, count)
+
+
+def answer_everybody_again(
+    sources: Mapping[int, Mapping[Address, str]], servers: FakeServers, client: Mapping[int, Port], count: int
+) -> None:
+    """Every server now sends to every source it knows, in one go: no flow has taken another's place meanwhile."""
+    for server, by_source in sources.items():
+        for source, text in by_source.items():
+            servers.port(server, 4500).send(messages.esp(text.encode()), source)
+    for port in client.values():
+        for _ in range(count):
+            back = port.receive()
+            equal(f"{back.destination}:{port.number}", messages.esp_text(back.data).decode(), "the client reached")
