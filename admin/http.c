@@ -241,9 +241,13 @@ static void pump(struct http *http);
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
+    struct http *http = poll->data;
+
     (void)status;
     (void)events;
-    pump(poll->data);
+    if (!uv_is_active(
+            (uv_handle_t *)&http->idle)) /* else it is done in the next turn: once a turn is enough */
+        pump(http);
 }
 
 static void on_timer(uv_timer_t *timer)

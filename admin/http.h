@@ -10,10 +10,9 @@
 #include "base/log.h"
 
 /* Bounds on what clients can make us hold. Above the first, more clients wait in the socket's backlog. */
-#define HTTP_CONNECTIONS_MAX 32
-#define HTTP_MEMORY_BYTES                                                                                    \
-    (16 * 1024) /* a connection's whole memory: request line, headers and output buffer */
-#define HTTP_QUERY_MAX 8
+#define HTTP_CONNECTIONS_MAX 16
+#define HTTP_MEMORY_BYTES    16384 /* a connection's whole memory: request line, headers and output buffer */
+#define HTTP_QUERY_MAX       8
 
 /* Decoded already. */
 struct http_query {

@@ -5,8 +5,6 @@
 
 #include "lb/alarms.h"
 
-#define BITS_PER_BYTE 8
-
 /* Where the writer stands: before the document (`begun` false), or before backend `backend` of service
  * `service`. */
 struct walk {
@@ -92,6 +90,11 @@ static json_t *probe_ms(const struct backend *backend)
     return backend->probe_us ? json_real(backend->probe_us / 1000.0) : json_null();
 }
 
+static json_int_t bits(const struct traffic *traffic)
+{
+    return (json_int_t)traffic->bytes * 8;
+}
+
 static json_t *backend_json(const struct backend *b)
 {
     const struct traffic *rx = &b->traffic[TRAFFIC_IN];
@@ -107,9 +110,9 @@ static json_t *backend_json(const struct backend *b)
         "new_clients_total", (json_int_t)b->new_clients_total, "init_unanswered_total",
         (json_int_t)b->init_unanswered_total, "rx_packets", (json_int_t)rx->packets, "rx_bytes",
         (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes", (json_int_t)tx->bytes,
-        "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", (json_int_t)(rx_rate->bytes * BITS_PER_BYTE),
-        "tx_pps", (json_int_t)tx_rate->packets, "tx_bps", (json_int_t)(tx_rate->bytes * BITS_PER_BYTE),
-        "probe_ms", probe_ms(b), "fragmentation", fragmentation(b->fragmentation));
+        "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate), "tx_pps",
+        (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "probe_ms", probe_ms(b), "fragmentation",
+        fragmentation(b->fragmentation));
 }
 
 /* Opens an object and leaves it open for one more member, a list. */

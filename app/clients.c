@@ -38,6 +38,7 @@ struct listing {
     struct term term;
     struct table *table; /* unless as_json */
     size_t rows;
+    size_t pages;
 };
 
 static const struct table_column columns[] = {
@@ -109,6 +110,8 @@ static int print_rows(struct listing *l, const json_t *rows)
     size_t i;
     json_t *row;
 
+    if (l->as_json && l->pages++ == 0)
+        fputs("{\"clients\":[", stdout); /* not before: nothing is printed if there is no answer at all */
     json_array_foreach(rows, i, row)
     {
         if (l->as_json) {
@@ -165,11 +168,8 @@ static int list_all(struct listing *l)
 
 static int list(struct listing *l)
 {
-    int status;
+    const int status = list_all(l);
 
-    if (l->as_json)
-        fputs("{\"clients\":[", stdout);
-    status = list_all(l);
     if (l->as_json)
         fputs(status ? "" : "\n],\"next\":null}\n", stdout);
     else if (!status && l->rows == 0)

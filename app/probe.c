@@ -29,7 +29,8 @@ static const char help[] =
     "      --json              as JSON, for scripts\n"
     "      --help              this text\n"
     "\n"
-    "It begins one handshake and leaves it, so do not repeat it every few seconds: servers\n"
+    "Any answer shows a living server, NO_PROPOSAL_CHOSEN too: only one port is offered a\n"
+    "real handshake. That one is left unfinished, so do not repeat it every few seconds: servers\n"
     "limit unfinished handshakes of one address. The daemon's own health checks leave none.\n"
     "Exit status: 0 both ports answer at every address, 1 they do not, 2 wrong usage.\n";
 

@@ -1,6 +1,8 @@
 #include "app/probe_view.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
 enum { PORT_500, PORT_4500 };
 
@@ -17,6 +19,15 @@ bool probe_view_is_alive(const struct probe_view *view)
     return true;
 }
 
+/* The cause without the port that it may begin with, which stands before it already. */
+static const char *bare_cause(const struct inquiry_port *port)
+{
+    char prefix[16];
+    const size_t len = (size_t)snprintf(prefix, sizeof prefix, "UDP %" PRIu16 ": ", port->port);
+
+    return strncmp(port->cause, prefix, len) == 0 ? port->cause + len : port->cause;
+}
+
 static void print_port(const struct inquiry_port *port, const struct term *term)
 {
     term_printf(term, TERM_PLAIN, "  UDP %-4u  ", port->port);
@@ -24,8 +35,7 @@ static void print_port(const struct inquiry_port *port, const struct term *term)
         term_put(term, TERM_GOOD, "answers");
         term_printf(term, TERM_PLAIN, " after %.1f ms: %s", (double)port->round_trip_us / 1000, port->answer);
     } else {
-        term_put(term, TERM_BAD, "no answer");
-        term_printf(term, TERM_PLAIN, ": %s", port->cause);
+        term_put(term, TERM_BAD, bare_cause(port));
     }
     fputc('\n', term->out);
 }
@@ -58,31 +68,29 @@ static void print_advice(const struct inquiry_result *r, const struct term *term
     const bool alive_4500 = r->ports[PORT_4500].alive;
 
     if (!alive_500 && !alive_4500)
-        fputs("  To do: check that this is the server's address, that its VPN service runs, and that every "
-              "firewall\n"
-              "  on the way lets UDP 500 and 4500 through, in both directions. Clients see error 809.\n",
+        fputs("  To do: check that this is the server's address, that its VPN service runs,\n"
+              "  and that every firewall on the way lets UDP 500 and 4500 through, in both\n"
+              "  directions. Clients see error 809.\n",
               term->out);
     else if (!alive_500)
-        fputs("  To do: let UDP 500 through, in both directions: each handshake begins there. Clients see "
-              "error 809.\n",
+        fputs("  To do: let UDP 500 through, in both directions: each handshake begins there.\n"
+              "  Clients see error 809.\n",
               term->out);
     else if (!alive_4500)
-        fputs("  To do: let UDP 4500 through, in both directions, and forward it to the same server as 500: "
-              "behind\n"
-              "  NAT each handshake goes on there after its first answer. Clients see error 809.\n",
+        fputs("  To do: let UDP 4500 through, in both directions, and forward it to the same\n"
+              "  server as 500: behind NAT each handshake goes on there after its first answer.\n"
+              "  Clients see error 809.\n",
               term->out);
     if (r->ports[PORT_500].refusing || r->ports[PORT_4500].refusing)
-        fputs("  To do: the server lives, but ignores new handshakes from this address. It limits them for "
-              "each source\n"
-              "  address: wait a minute and ask again. If its clients come through full NAT, they share such "
-              "a limit.\n",
+        fputs("  To do: the server lives, but ignores new handshakes from this address. It\n"
+              "  limits them for each source address: wait a minute and ask again. If its\n"
+              "  clients come through full NAT, they all share such a limit.\n",
               term->out);
     if (r->fragmentation == INQUIRY_FRAGMENTATION_NO)
-        fputs("  To do: enable IKE fragmentation (RFC 7383) on the server, or large certificates fail "
-              "wherever IP\n"
-              "  fragments are dropped. On Windows: "
-              "HKLM\\SYSTEM\\CurrentControlSet\\Services\\RemoteAccess\\Parameters\\\n"
-              "  Ikev2, DWORD EnableServerFragmentation = 1.\n",
+        fputs("  To do: enable IKE fragmentation (RFC 7383) on the server, or large\n"
+              "  certificates fail wherever IP fragments are dropped. On Windows: DWORD\n"
+              "  EnableServerFragmentation = 1 in HKLM\\SYSTEM\\CurrentControlSet\\Services\\\n"
+              "  RemoteAccess\\Parameters\\Ikev2.\n",
               term->out);
 }
 
@@ -94,7 +102,8 @@ void probe_view_print(const struct probe_view *view, const struct term *term)
 
         fputs(i ? "\n" : "", term->out);
         term_printf(term, TERM_STRONG, "%s", addr_format(&r->target, text));
-        term_printf(term, TERM_FAINT, "  (%s)", view->host);
+        if (strcmp(text, view->host) != 0)
+            term_printf(term, TERM_FAINT, "  (%s)", view->host);
         fputc('\n', term->out);
         for (int p = 0; p < INQUIRY_PORTS; p++)
             print_port(&r->ports[p], term);

@@ -14,7 +14,7 @@
 #include "config/words.h"
 
 /* A full configuration of 1024 backends takes some 200 kB; what is bigger was not meant for us. */
-#define FILE_BYTES_MAX (4U * 1024 * 1024)
+#define FILE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 void config_destroy(struct config *config)
 {
@@ -112,7 +112,7 @@ int config_load(const char *path, FILE *errors, struct config **out)
 
     *out = NULL;
     if (err == -EFBIG)
-        fprintf(errors, "%s: cannot be read: it is over %u bytes long\n", path, FILE_BYTES_MAX);
+        fprintf(errors, "%s: cannot be read: it is over %zu bytes long\n", path, FILE_BYTES_MAX);
     else if (err)
         fprintf(errors, "%s: cannot be read: %s\n", path, err_text(err));
     if (err)

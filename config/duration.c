@@ -11,7 +11,7 @@
 static const struct {
     const char *name;
     uint64_t ms;
-} UNITS[] = {{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
+} UNITS[] = {{"ms", 1}, {"s", 1000}, {"m", UINT64_C(60) * 1000}, {"h", UINT64_C(60) * 60 * 1000}};
 
 #define UNIT_COUNT (sizeof UNITS / sizeof UNITS[0])
 

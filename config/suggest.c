@@ -64,7 +64,8 @@ unsigned suggest_distance(const char *word, const char *known)
     if (word_len > WORD_MAX || known_len > WORD_MAX)
         return SUGGEST_FAR;
     slips = distance(word, word_len, known, known_len);
-    return slips * 3 <= known_len || is_beginning(word, word_len, known, known_len) ? slips : SUGGEST_FAR;
+    return (size_t)slips * 3 <= known_len || is_beginning(word, word_len, known, known_len) ? slips
+                                                                                            : SUGGEST_FAR;
 }
 
 bool suggest_nearer(const char *word, const char *known, unsigned *best)

@@ -3,6 +3,7 @@
 import signal
 import socket
 
+import messages
 from kernel_state import add_foreign, own_parts, snapshot, unchanged
 from peers import FakeServers, client_ports, fake_service, handshake
 from support import (
@@ -50,6 +51,26 @@ def test_kill_and_restart() -> None:
         equal(parts["table"] + parts["rule"] + parts["route"], 3, "parts of ikelb's set-up after the restart")
         stop(bench)
         unchanged(before, snapshot(bench.topology.lb), "after SIGTERM")
+
+
+def test_server_speaks_first() -> None:
+    """After a crash, what a server sends to a client that nobody remembers reaches the client from the VIP, and makes
+    the client known: its own next packet goes to that server, against the schedule."""
+    with lab(clients=12, servers=3) as bench:
+        start(bench, [fake_service(bench, "transparent", schedule="round-robin")], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        homes = {address: handshake(client, servers, address, VIP[4])[0] for address in map(client_address, range(1, 13))}
+        bench.balancer.kill()
+        bench.balancer.restart()
+        wait_running(bench.balancer)
+        for address, server in reversed(homes.items()):
+            servers.port(server, 4500).send(messages.esp(b"first"), (address, 4500))
+            back = client[4500].receive()
+            equal((back.source, back.destination), ((VIP[4], 4500), address), "the way of what the server sent")
+        # In an order in which the schedule would not choose the same servers again.
+        for address, server in reversed(homes.items()):
+            client[4500].send(messages.esp(b"then"), (VIP[4], 4500), source=address)
+            equal(servers.receive(4500)[0], server, f"the server of {address}")
 
 
 def test_leaves_nothing_behind() -> None:
@@ -134,6 +155,7 @@ def test_failed_start() -> None:
                 assert where in output, f"{where} is in use, but ikelb says: {output}"
                 unchanged(before, snapshot(lb), f"after a failed start with {where} in use")
 
+        check_same_rule(bench)
         file = bench.workspace.directory / "nowhere.yaml"
         impossible = file / "ikelb.sock"  # a file is no folder
         file.write_text(yaml({"services": [fake_service(bench, "transparent", vips=THIRD_VIP)],
@@ -142,3 +164,16 @@ def test_failed_start() -> None:
         equal(status, 1, "exit status with an impossible place for its socket")
         assert str(file) in error, f"the place is not named: {error}"
         unchanged(before, snapshot(lb), "after a failed start with an impossible place for its socket")
+
+
+def check_same_rule(bench: Bench) -> None:
+    """Somebody else's rule, the same as ikelb's in all but its protocol, is still there when ikelb has ended, whether
+    that could start beside it or not."""
+    lb = bench.topology.lb
+    rule = ["rule", "add", "fwmark", "0x45000000/0xff000000", "priority", "45", "lookup", "4500"]
+    lb.ip(*rule)
+    before = snapshot(lb)
+    run_other(bench, "same", [fake_service(bench, "transparent")], 1.0)
+    unchanged(before, snapshot(lb), "after a start beside a foreign rule like ikelb's")
+    rule[1] = "del"
+    lb.ip(*rule)

@@ -216,8 +216,8 @@ struct verdict support_from_backend(struct support_net *net, struct addr server,
 struct verdict support_reply(struct support_net *net, const struct verdict *to, enum support_kind kind)
 {
     assert_int_equal(to->action, VERDICT_TO_BACKEND);
-    return support_from_backend(net, to->dst.addr, to->src, to->dst.port == 500 ? IKE_PORT_500 : IKE_PORT_4500,
-                                kind);
+    return support_from_backend(net, to->dst.addr, to->src,
+                                to->dst.port == 500 ? IKE_PORT_500 : IKE_PORT_4500, kind);
 }
 
 struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client)
@@ -228,7 +228,8 @@ struct pin *support_pin(struct support_net *net, uint16_t service, struct addr c
     return pins_get(net->dp.bindings.pins, pin);
 }
 
-struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client, enum ike_port port)
+struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client,
+                          enum ike_port port)
 {
     const struct flow_in_key key = {.client = client.addr,
                                     .client_port = client.port,

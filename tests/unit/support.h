@@ -1,4 +1,5 @@
-/* What several unit tests share: small pools, IKE messages, a dataplane to send them through, random numbers. */
+/* What several unit tests share: small pools, IKE messages, a dataplane to send them through, random numbers.
+ */
 #pragma once
 
 #include "lb/dataplane.h"
@@ -72,7 +73,8 @@ void support_net_init(struct support_net *net, const struct support_service *ser
                       uint32_t max_clients);
 void support_net_deinit(struct support_net *net);
 
-/* Sends a message of a client to a service, of a server to an endpoint, or of a backend to where `to` came from. */
+/* Sends a message of a client to a service, of a server to an endpoint, or of a backend to where `to` came
+ * from. */
 struct verdict support_from_client(struct support_net *net, uint16_t service, struct endpoint client,
                                    enum ike_port port, enum support_kind kind);
 struct verdict support_from_backend(struct support_net *net, struct addr server, struct endpoint dst,
@@ -83,12 +85,13 @@ struct verdict support_reply(struct support_net *net, const struct verdict *to, 
 struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client);
 
 /* The flow of a client's endpoint, or NULL. */
-struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client, enum ike_port port);
+struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client,
+                          enum ike_port port);
 
 /*
- * Fails the test unless pins, flows and the pool's counts agree: each flow is found by both keys and belongs to
- * a pin of its client; flow_count and the backends' client counts are what a count gives; the age lists hold
- * exactly the unconfirmed entries, oldest first; no confirmed flow hangs on an unconfirmed pin.
+ * Fails the test unless pins, flows and the pool's counts agree: each flow is found by both keys and belongs
+ * to a pin of its client; flow_count and the backends' client counts are what a count gives; the age lists
+ * hold exactly the unconfirmed entries, oldest first; no confirmed flow hangs on an unconfirmed pin.
  */
 void support_check_bindings(struct bindings *b);
 

@@ -8,7 +8,8 @@
 static const struct support_service dual_stack = {
     .name = "vpn",
     .vips = {"203.0.113.10", "2001:db8::10"},
-    .backends = {{"four", "10.0.0.1", 0, CONFIG_STATE_ENABLED}, {"six", "2001:db8::1", 0, CONFIG_STATE_ENABLED}},
+    .backends = {{"four", "10.0.0.1", 0, CONFIG_STATE_ENABLED},
+                 {"six", "2001:db8::1", 0, CONFIG_STATE_ENABLED}},
 };
 
 static void test_no_backend(void **state)

@@ -5,21 +5,27 @@
 #include "lb/ports.h"
 #include "tests/unit/support.h"
 
-enum { VPN, FULL, OWN }; /* services: transparent; full NAT with addresses; full NAT with the route's address */
+enum {
+    VPN,
+    FULL,
+    OWN
+}; /* services: transparent; full NAT with addresses; full NAT with the route's address */
 
 static const struct support_service services[] = {
     {.name = "vpn",
      .vips = {"203.0.113.10"},
      .idle_timeout_ms = 60000,
      .half_open_timeout_ms = 3000,
-     .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}, {"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
+     .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED},
+                  {"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
     {.name = "full",
      .vips = {"203.0.113.11"},
      .mode = CONFIG_MODE_FULL_NAT,
      .snats = {"10.1.0.100", "2001:db8::100", "10.1.0.101"},
      .idle_timeout_ms = 60000,
      .half_open_timeout_ms = 3000,
-     .backends = {{"uno", "10.1.0.1", 0, CONFIG_STATE_ENABLED}, {"due", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
+     .backends = {{"uno", "10.1.0.1", 0, CONFIG_STATE_ENABLED},
+                  {"due", "10.1.0.2", 0, CONFIG_STATE_ENABLED}}},
     {.name = "own",
      .vips = {"203.0.113.12"},
      .mode = CONFIG_MODE_FULL_NAT,
@@ -62,7 +68,8 @@ static uint32_t add(struct fixture *f, uint32_t client, uint16_t port, enum ike_
 
     request.pin = pins_find(f->b.pins, request.service, &request.client.addr);
     if (request.pin == PIN_NONE)
-        assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, false, now_ms, &request.pin), 0);
+        assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, false, now_ms, &request.pin),
+                         0);
     assert_int_equal(bindings_add_flow(&f->b, &request, now_ms, &flow, &reason), 0);
     return flow;
 }
@@ -207,7 +214,8 @@ static void test_each_service_has_its_timeouts(void **state)
 
     (void)state;
     begin(&f, 16);
-    f.pool->backends[SOLO].source = snat_add(f.b.snat, &(struct addr){.bytes = {[10] = 0xff, 0xff, 10, 1, 0, 9}});
+    f.pool->backends[SOLO].source =
+        snat_add(f.b.snat, &(struct addr){.bytes = {[10] = 0xff, 0xff, 10, 1, 0, 9}});
     add(&f, 1, 500, IKE_PORT_500, SOLO, 1000);
     add(&f, 1, 500, IKE_PORT_500, ONE, 1000);
     bindings_sweep(&f.b, 4000, 100);
@@ -251,7 +259,8 @@ static void test_full_nat_source(void **state)
     /* One client has one source address, of the backend's family, on both ports. */
     assert_int_equal(flow_of(&f, a)->source, flow_of(&f, b)->source);
     for (uint32_t i = 2; i < 4; i++)
-        assert_true(addr_is_v4(snat_addr(f.b.snat, flow_of(&f, add(&f, i, 500, IKE_PORT_500, UNO, 10))->source)));
+        assert_true(
+            addr_is_v4(snat_addr(f.b.snat, flow_of(&f, add(&f, i, 500, IKE_PORT_500, UNO, 10))->source)));
     assert_in_range(flow_of(&f, a)->source_port, PORTS_FIRST, PORTS_LAST);
     end(&f);
 }
@@ -277,14 +286,15 @@ static void test_refusals(void **state)
     uint16_t port;
 
     (void)state;
-    begin(&f, 16); /* flows: 32, of them 8 unconfirmed */
+    begin(&f, 16);                                              /* flows: 32, of them 8 unconfirmed */
     assert_int_equal(try_flow(&f, 1, SOLO, &reason), ERR_FULL); /* no route known yet */
     assert_int_equal(reason, DROP_NO_SNAT_ADDRESS);
 
     const struct addr own = support_addr("10.1.0.9");
     f.pool->backends[SOLO].source = snat_add(f.b.snat, &own);
     for (uint32_t n = 0; n < PORTS_COUNT; n++)
-        assert_int_equal(snat_take(f.b.snat, f.pool->backends[SOLO].source, f.pool->backends[SOLO].server, 1, &port), 0);
+        assert_int_equal(
+            snat_take(f.b.snat, f.pool->backends[SOLO].source, f.pool->backends[SOLO].server, 1, &port), 0);
     assert_int_equal(try_flow(&f, 2, SOLO, &reason), ERR_FULL);
     assert_int_equal(reason, DROP_NO_SNAT_PORT);
     snat_release(f.b.snat, f.pool->backends[SOLO].source, f.pool->backends[SOLO].server, 1, 7777);
@@ -308,7 +318,8 @@ static void test_the_next_address_serves(void **state)
     begin(&f, 16);
     const struct addr first = support_addr("10.1.0.100"), last = support_addr("10.1.0.101");
     for (uint32_t n = 0; n < PORTS_COUNT; n++)
-        assert_int_equal(snat_take(f.b.snat, snat_find(f.b.snat, &first), f.pool->backends[UNO].server, 1, &port), 0);
+        assert_int_equal(
+            snat_take(f.b.snat, snat_find(f.b.snat, &first), f.pool->backends[UNO].server, 1, &port), 0);
     for (uint32_t client = 1; client <= 4; client++)
         assert_int_equal(try_flow(&f, client, UNO, &reason), 0);
     uint32_t cursor = 0, budget = 100, flow;
@@ -399,10 +410,12 @@ static void step_add(struct random_life *life)
     uint32_t flow;
 
     request.pin = pins_find(b->pins, request.service, &request.client.addr);
-    if (request.pin == PIN_NONE && bindings_add_pin(b, &request.client.addr, backend, false, life->now_ms, &request.pin))
+    if (request.pin == PIN_NONE &&
+        bindings_add_pin(b, &request.client.addr, backend, false, life->now_ms, &request.pin))
         return;
     request.backend = pins_get(b->pins, request.pin)->backend;
-    request.confirmed = pins_get(b->pins, request.pin)->flags & PIN_CONFIRMED && support_random_below(&life->random, 2);
+    request.confirmed =
+        pins_get(b->pins, request.pin)->flags & PIN_CONFIRMED && support_random_below(&life->random, 2);
     if (flows_find_in(b->flows, &key) == FLOW_NONE)
         (void)bindings_add_flow(b, &request, life->now_ms, &flow, &reason);
 }
@@ -438,7 +451,8 @@ static void step_life(struct random_life *life)
         bindings_remove_flow(b, flow);
     } else if (what < 84 && pin != PIN_NONE) {
         const struct service *s = &b->pool->services[pins_get(b->pins, pin)->service];
-        bindings_move_pin(b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
+        bindings_move_pin(
+            b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
     } else if (what < 86) {
         (void)bindings_recycle(b);
     } else {

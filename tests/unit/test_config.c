@@ -226,8 +226,7 @@ static void test_accepted_values(void **state)
         {HEAD "  schedule: source-hash\n" BACKENDS, "    schedule: source-hash\n"},
         {HEAD "  mode: full-nat\n" BACKENDS, "    mode: full-nat\n"},
         {HEAD "  mode: full-nat\n  snat: 10.9.9.9\n" BACKENDS, "    snat:\n      - 10.9.9.9\n"},
-        {HEAD "  backends: [{name: b, address: ::ffff:10.0.0.1, weight: 1}]\n",
-         "        address: 10.0.0.1\n"},
+        {HEAD "  backends: [{name: b, address: '::ffff:10.0.0.1'}]\n", "        address: 10.0.0.1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1}]\n", "        weight: 1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1000}]\n", "        weight: 1000\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 1000}\n", "  max_clients: 1000\n"},
@@ -386,7 +385,7 @@ static void test_load(void **state)
     assert_load(path, 0, "");
     /* A big file is fine up to 4 MiB exactly: the rest is one long comment. */
     fputc('#', file);
-    while (ftell(file) < 4 * 1024 * 1024)
+    while (ftell(file) < 4L * 1024 * 1024)
         fputc('x', file);
     fflush(file);
     assert_load(path, 0, "");

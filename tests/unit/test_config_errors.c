@@ -35,6 +35,11 @@ static void test_yaml(void **state)
         {"\xff\xfe"
          "a",
          "t:1:1: not valid text: invalid leading UTF-8 octet (0xff); must be UTF-8 text\n"},
+        {"a: \xc3\xa9 \xff\n",
+         "t:1:6: not valid text: invalid leading UTF-8 octet (0xff); must be UTF-8 text\n"},
+        {"\xef\xbb\xbf"
+         "a: b: c\n",
+         "t:1:5: not valid YAML: mapping values are not allowed in this context\n"},
         {"\xef\xbb\xbf"
          "a: \x07\n",
          "t:1:4: not valid text: control characters are not allowed (0x07); must be UTF-8 text\n"},

@@ -84,6 +84,9 @@ static void test_blamed_once(void **state)
         {HEAD "  health: {timeout: 3s, interval: 1}\n" BACKENDS,
          "t:4:35: services[0].health.interval: \"1\" has no unit; must be a whole number with a unit (ms, s, "
          "m or h) from 100ms to 1h\n"},
+        {HEAD "  health: {timeout: 5, interval: 500ms}\n" BACKENDS,
+         "t:4:21: services[0].health.timeout: \"5\" has no unit; must be a whole number with a unit (ms, s, "
+         "m or h) from 10ms to 1h\n"},
         {"services:\n- name: a\n  vip: [192.0.2.x, 2001:db8::1]\n" BACKENDS,
          "t:3:9: services[0].vip[0]: \"192.0.2.x\" is not an address (numeric, without port, prefix length "
          "or brackets); must be a unicast IPv4 or IPv6 address\n"},

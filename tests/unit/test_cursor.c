@@ -120,9 +120,9 @@ static void test_patch_past_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads),   cmocka_unit_test(test_sticky_error), cmocka_unit_test(test_slice),
-        cmocka_unit_test(test_writes),  cmocka_unit_test(test_patches),
-        cmocka_unit_test(test_patch_past_the_end),
+        cmocka_unit_test(test_reads),   cmocka_unit_test(test_sticky_error),
+        cmocka_unit_test(test_slice),   cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_patches), cmocka_unit_test(test_patch_past_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

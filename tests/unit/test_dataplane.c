@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
+
 #include "lb/dataplane.h"
 #include "tests/unit/support.h"
 
@@ -29,16 +31,18 @@ static const struct support_service services[] = {
 
 static int set_up(void **state)
 {
-    static struct support_net net;
+    struct support_net *net = calloc(1, sizeof *net);
 
-    support_net_init(&net, services, 2, 1000);
-    *state = &net;
+    assert_non_null(net);
+    support_net_init(net, services, 2, 1000);
+    *state = net;
     return 0;
 }
 
 static int tear_down(void **state)
 {
     support_net_deinit(*state);
+    free(*state);
     return 0;
 }
 
@@ -72,7 +76,8 @@ static void assert_drop(struct support_net *net, const struct verdict *v, enum d
 }
 
 /* A handshake and traffic; the backend that it happened at. */
-static uint16_t establish(struct support_net *net, uint16_t service, struct endpoint on_500, struct endpoint on_4500)
+static uint16_t establish(struct support_net *net, uint16_t service, struct endpoint on_500,
+                          struct endpoint on_4500)
 {
     struct verdict v = support_from_client(net, service, on_500, IKE_PORT_500, SUPPORT_INIT);
 
@@ -102,7 +107,8 @@ static const struct way ways[] = {
 /* There and back on both ports, in both modes and both families: every field of the verdict. */
 static void test_there_and_back(void **state)
 {
-    static const enum support_kind kinds[2][2] = {{SUPPORT_INIT, SUPPORT_INIT_ANSWER}, {SUPPORT_ESP, SUPPORT_ESP}};
+    static const enum support_kind kinds[2][2] = {{SUPPORT_INIT, SUPPORT_INIT_ANSWER},
+                                                  {SUPPORT_ESP, SUPPORT_ESP}};
     struct support_net *net = *state;
 
     for (size_t i = 0; i < 4; i++) {
@@ -150,8 +156,10 @@ static void test_both_ports_at_one_backend(void **state)
         for (uint16_t service = VPN; service <= FULL; service++) {
             const uint16_t b = establish(net, service, client_of(i, 0, 500), client_of(i, 0, 4500));
             const struct endpoint rebound = client_of(i, 0, (uint16_t)(30000 + i));
-            assert_int_equal(support_from_client(net, service, rebound, IKE_PORT_4500, SUPPORT_ESP).backend, b);
-            assert_int_equal(support_from_client(net, service, rebound, IKE_PORT_500, SUPPORT_INIT).backend, b);
+            assert_int_equal(support_from_client(net, service, rebound, IKE_PORT_4500, SUPPORT_ESP).backend,
+                             b);
+            assert_int_equal(support_from_client(net, service, rebound, IKE_PORT_500, SUPPORT_INIT).backend,
+                             b);
         }
     }
     assert_int_equal(net->pool->backends[VPN_A].clients, 25);
@@ -192,7 +200,8 @@ static void test_garbage_is_dropped_from_both_sides(void **state)
             p.side = side;
             p.data = t->data;
             p.ttl = t->reason == DROP_TTL_EXPIRED ? p.ttl : 64;
-            p.src = side == PACKET_FROM_CLIENT ? client_of(1, 0, 500) : support_endpoint("10.1.0.1", p.port ? 4500 : 500);
+            p.src = side == PACKET_FROM_CLIENT ? client_of(1, 0, 500)
+                                               : support_endpoint("10.1.0.1", p.port ? 4500 : 500);
             p.dst = client_of(1, 0, 500);
             dataplane_handle(&net->dp, &p, net->now_ms, &v);
             assert_drop(net, &v, t->reason);
@@ -208,7 +217,7 @@ static void test_bad_sources(void **state)
         const char *addr;
         uint16_t port;
     } sources[] = {
-        {"198.51.100.1", 0}, {"0.0.0.0", 500}, {"224.0.0.1", 500}, {"203.0.113.10", 500},
+        {"198.51.100.1", 0}, {"0.0.0.0", 500}, {"224.0.0.1", 500},     {"203.0.113.10", 500},
         {"::", 500},         {"ff02::1", 500}, {"2001:db8::10", 4500},
     };
     struct support_net *net = *state;
@@ -233,8 +242,10 @@ static void test_a_vip_is_no_client(void **state)
 static void test_unknown_senders(void **state)
 {
     struct support_net *net = *state;
-    struct packet p = {.side = PACKET_FROM_BACKEND, .port = IKE_PORT_4500, .dst = client_of(1, 0, 500), .ttl = 64};
-    struct verdict v = support_from_backend(net, support_addr("10.1.0.3"), client_of(1, 0, 500), IKE_PORT_500, SUPPORT_INIT);
+    struct packet p = {
+        .side = PACKET_FROM_BACKEND, .port = IKE_PORT_4500, .dst = client_of(1, 0, 500), .ttl = 64};
+    struct verdict v =
+        support_from_backend(net, support_addr("10.1.0.3"), client_of(1, 0, 500), IKE_PORT_500, SUPPORT_INIT);
 
     assert_drop(net, &v, DROP_UNKNOWN_SENDER);
     p.src = support_endpoint("10.1.0.1", 4501); /* a backend, but not its IKE port */
@@ -256,15 +267,20 @@ static void test_no_backend(void **state)
         for (size_t k = 0; k < net->pool->backend_count; k++)
             net->pool->backends[k].health = HEALTH_DOWN;
         for (int kind = SUPPORT_INIT; kind <= SUPPORT_INIT_FRAGMENTATION; kind++) {
-            const struct verdict v = support_from_client(net, w->service, new, IKE_PORT_500, (enum support_kind)kind);
+            const struct verdict v =
+                support_from_client(net, w->service, new, IKE_PORT_500, (enum support_kind)kind);
             assert_drop(net, &v, DROP_NO_BACKEND);
         }
-        const struct verdict keepalive = support_from_client(net, w->service, new, IKE_PORT_4500, SUPPORT_KEEPALIVE);
+        const struct verdict keepalive =
+            support_from_client(net, w->service, new, IKE_PORT_4500, SUPPORT_KEEPALIVE);
         assert_drop(net, &keepalive, DROP_NO_BACKEND);
         const struct verdict init = support_from_client(net, w->service, old, IKE_PORT_500, SUPPORT_INIT);
         assert_drop(net, &init, DROP_NO_BACKEND); /* it may leave, but nobody would have it */
-        assert_int_equal(support_from_client(net, w->service, old, IKE_PORT_4500, SUPPORT_ESP).action, VERDICT_TO_BACKEND);
-        assert_int_equal(support_from_client(net, w->service, old, IKE_PORT_4500, SUPPORT_INFORMATIONAL).action, VERDICT_TO_BACKEND);
+        assert_int_equal(support_from_client(net, w->service, old, IKE_PORT_4500, SUPPORT_ESP).action,
+                         VERDICT_TO_BACKEND);
+        assert_int_equal(
+            support_from_client(net, w->service, old, IKE_PORT_4500, SUPPORT_INFORMATIONAL).action,
+            VERDICT_TO_BACKEND);
         for (size_t k = 0; k < net->pool->backend_count; k++)
             net->pool->backends[k].health = HEALTH_UP;
     }
@@ -275,7 +291,8 @@ static void test_keepalives(void **state)
     struct support_net *net = *state;
     struct verdict v = support_from_client(net, VPN, client_of(1, 0, 4500), IKE_PORT_4500, SUPPORT_KEEPALIVE);
 
-    assert_int_equal(v.action, VERDICT_TO_BACKEND); /* forwarded, for what it may be good for, and forgotten */
+    assert_int_equal(v.action,
+                     VERDICT_TO_BACKEND); /* forwarded, for what it may be good for, and forgotten */
     v = support_from_client(net, FULL, client_of(1, 0, 4500), IKE_PORT_4500, SUPPORT_KEEPALIVE);
     assert_drop(net, &v, DROP_NO_FLOW); /* it deserves no source port */
     assert_int_equal(flows_count(net->dp.bindings.flows), 0);
@@ -287,24 +304,28 @@ static void test_keepalives(void **state)
     assert_int_equal(v.backend, b);
 }
 
-/* Replies that match no flow: as from the VIP in transparent mode; in full NAT nobody knows whose they are. */
+/* Replies that match no flow: as from the VIP in transparent mode; in full NAT nobody knows whose they are.
+ */
 static void test_replies_without_flow(void **state)
 {
     struct support_net *net = *state;
     const struct endpoint stranger = client_of(9, 0, 777);
-    struct verdict v = support_from_backend(net, support_addr("10.1.0.2"), stranger, IKE_PORT_500, SUPPORT_INIT_ANSWER);
+    struct verdict v =
+        support_from_backend(net, support_addr("10.1.0.2"), stranger, IKE_PORT_500, SUPPORT_INIT_ANSWER);
 
     assert_int_equal(v.action, VERDICT_TO_CLIENT);
     assert_endpoint(&v.src, "203.0.113.10", 500);
     assert_true(endpoint_equal(&v.dst, &stranger));
     assert_int_equal(v.backend, VPN_B);
     assert_int_equal(flows_count(net->dp.bindings.flows), 0); /* a clear answer proves nothing */
-    v = support_from_backend(net, support_addr("10.2.0.1"), stranger, IKE_PORT_500, SUPPORT_ESP);
+    v = support_from_backend(net, support_addr("10.2.0.1"), stranger, IKE_PORT_4500, SUPPORT_ESP);
     assert_drop(net, &v, DROP_NO_FLOW);
-    v = support_from_backend(net, support_addr("10.2.0.1"), support_endpoint("10.2.0.100", 2000), IKE_PORT_4500, SUPPORT_ESP);
+    v = support_from_backend(net, support_addr("10.2.0.1"), support_endpoint("10.2.0.100", 2000),
+                             IKE_PORT_4500, SUPPORT_ESP);
     assert_drop(net, &v, DROP_NO_FLOW);
     /* A transparent backend has no business with a source address of full NAT. */
-    v = support_from_backend(net, support_addr("10.1.0.1"), support_endpoint("10.2.0.100", 2000), IKE_PORT_4500, SUPPORT_ESP);
+    v = support_from_backend(net, support_addr("10.1.0.1"), support_endpoint("10.2.0.100", 2000),
+                             IKE_PORT_4500, SUPPORT_ESP);
     assert_drop(net, &v, DROP_NO_FLOW);
 }
 
@@ -364,7 +385,8 @@ static void test_a_backend_goes_down(void **state)
         const uint16_t old = establish(net, s, on_500, on_4500);
         net->pool->backends[old].health = HEALTH_DOWN;
         assert_int_equal(support_from_client(net, s, on_4500, IKE_PORT_4500, SUPPORT_ESP).backend, old);
-        assert_int_equal(support_from_client(net, s, on_4500, IKE_PORT_4500, SUPPORT_INFORMATIONAL).backend, old);
+        assert_int_equal(support_from_client(net, s, on_4500, IKE_PORT_4500, SUPPORT_INFORMATIONAL).backend,
+                         old);
         const uint16_t new = support_from_client(net, s, on_500, IKE_PORT_500, SUPPORT_INIT).backend;
         assert_int_not_equal(new, old);
         assert_int_equal(support_from_client(net, s, on_4500, IKE_PORT_4500, SUPPORT_ESP).backend, old);
@@ -378,7 +400,8 @@ static void test_a_backend_goes_down(void **state)
     }
 }
 
-/* The old server comes back between the new IKE_SA_INIT and its IKE_AUTH: both must still reach one server. */
+/* The old server comes back between the new IKE_SA_INIT and its IKE_AUTH: both must still reach one server.
+ */
 static void test_a_backend_comes_back_in_between(void **state)
 {
     struct support_net *net = *state;
@@ -402,7 +425,8 @@ static void test_drain_and_disabled(void **state)
     net->pool->backends[held].state = CONFIG_STATE_DRAIN;
     assert_int_equal(support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT).backend, held);
     for (int i = 2; i < 12; i++)
-        assert_int_equal(support_from_client(net, VPN, client_of(i, 0, 500), IKE_PORT_500, SUPPORT_INIT).backend, other);
+        assert_int_equal(
+            support_from_client(net, VPN, client_of(i, 0, 500), IKE_PORT_500, SUPPORT_INIT).backend, other);
     net->pool->backends[held].state = CONFIG_STATE_DISABLED;
     assert_int_equal(support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_ESP).backend, held);
     assert_int_equal(support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT).backend, other);

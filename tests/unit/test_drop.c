@@ -22,7 +22,8 @@ static void test_garbage_is_a_reason(void **state)
 {
     (void)state;
     for (int i = 0; i < IKE_GARBAGE_COUNT; i++)
-        assert_string_equal(drop_reason_name((enum drop_reason)i), classify_garbage_name((enum ike_garbage)i));
+        assert_string_equal(drop_reason_name((enum drop_reason)i),
+                            classify_garbage_name((enum ike_garbage)i));
 }
 
 int main(void)

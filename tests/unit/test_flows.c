@@ -42,7 +42,8 @@ static void test_found_from_both_sides(void **state)
     assert_int_equal((uintptr_t)f % 64, 0);
 
     const struct flow_in_key in = in_key(&made);
-    const struct flow_out_key out = {.client = made.client, .source = FLOW_SOURCE_CLIENT, .source_port = 4500, .server = 2, .port = 1};
+    const struct flow_out_key out = {
+        .client = made.client, .source = FLOW_SOURCE_CLIENT, .source_port = 4500, .server = 2, .port = 1};
     assert_int_equal(flows_find_in(flows, &in), index);
     assert_int_equal(flows_find_out(flows, &out), index);
     flows_remove(flows, index);
@@ -91,7 +92,8 @@ static void test_full_nat_key(void **state)
     made.source = 1;
     made.source_port = 20000;
     assert_int_equal(flows_insert(flows, &made, 5, &index), 0);
-    struct flow_out_key key = {.client = support_addr("10.0.0.1"), .source = 1, .source_port = 20000, .server = 2, .port = 1};
+    struct flow_out_key key = {
+        .client = support_addr("10.0.0.1"), .source = 1, .source_port = 20000, .server = 2, .port = 1};
     assert_int_equal(flows_find_out(flows, &key), index);
     key.source = 2;
     assert_int_equal(flows_find_out(flows, &key), FLOW_NONE);
@@ -136,7 +138,8 @@ static void test_bounds_and_confirmation(void **state)
     flows_destroy(flows);
 }
 
-/* The slow, obvious model: every flow in one array. Clients and ports are few, so keys come again and again. */
+/* The slow, obvious model: every flow in one array. Clients and ports are few, so keys come again and again.
+ */
 #define CAPACITY        120
 #define UNCONFIRMED_MAX 40
 
@@ -170,7 +173,8 @@ static struct flow random_flow(uint64_t *random)
 
 static bool same_in(const struct flow *a, const struct flow *b)
 {
-    return addr_equal(&a->client, &b->client) && a->client_port == b->client_port && a->listener == b->listener;
+    return addr_equal(&a->client, &b->client) && a->client_port == b->client_port &&
+           a->listener == b->listener;
 }
 
 static bool same_out(const struct flow *a, const struct flow *b)
@@ -181,7 +185,8 @@ static bool same_out(const struct flow *a, const struct flow *b)
 }
 
 /* Position of the flow with the same key, or CAPACITY. */
-static uint32_t find(const struct model *m, const struct flow *f, bool (*same)(const struct flow *, const struct flow *))
+static uint32_t find(const struct model *m, const struct flow *f,
+                     bool (*same)(const struct flow *, const struct flow *))
 {
     for (uint32_t i = 0; i < m->count; i++)
         if (same(&m->flows[i], f))

@@ -23,8 +23,14 @@ struct story {
     size_t count;
 };
 
-#define C(kind, stage) {false, SUPPORT_##kind, PIN_STAGE_##stage}
-#define B(kind, stage) {true, SUPPORT_##kind, PIN_STAGE_##stage}
+#define C(kind, stage)                                                                                       \
+    {                                                                                                        \
+        false, SUPPORT_##kind, PIN_STAGE_##stage                                                             \
+    }
+#define B(kind, stage)                                                                                       \
+    {                                                                                                        \
+        true, SUPPORT_##kind, PIN_STAGE_##stage                                                              \
+    }
 
 static const struct story stories[] = {
     {"a whole handshake",
@@ -51,8 +57,9 @@ static const struct story stories[] = {
      10},
     {"a late answer takes nothing back",
      {C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(INIT_ANSWER, AUTH_SENT),
-      B(AUTH_ANSWER, AUTH_ANSWERED), B(INIT_ANSWER, AUTH_ANSWERED)},
-     6},
+      B(AUTH_ANSWER, AUTH_ANSWERED), B(INIT_ANSWER, AUTH_ANSWERED), C(ESP, AUTH_ANSWERED),
+      B(ESP, ESTABLISHED), B(AUTH_ANSWER, ESTABLISHED), C(AUTH, ESTABLISHED)},
+     10},
 };
 
 static bool tell(struct bindings *b, uint32_t flow, const struct step *step)
@@ -143,7 +150,8 @@ static void test_fragmentation(void **state)
         support_net_init(&net, &service, 1, 16);
         const uint32_t flow = add_flow(&net);
         const struct pin *pin = support_pin(&net, 0, support_addr("192.0.2.1"));
-        const struct step steps[] = {{.kind = t->request}, {.from_backend = true, .kind = t->answer}, {.kind = SUPPORT_INIT}};
+        const struct step steps[] = {
+            {.kind = t->request}, {.from_backend = true, .kind = t->answer}, {.kind = SUPPORT_INIT}};
         tell(&net.dp.bindings, flow, &steps[0]);
         tell(&net.dp.bindings, flow, &steps[1]);
         assert_int_equal(net.pool->backends[0].fragmentation, t->backend);

@@ -11,7 +11,8 @@
 #include "lb/headers.h"
 #include "tests/unit/support.h"
 
-/* The checksum as RFC 1071 section 1 defines it, a word at a time; knows nothing of the byte order of memory. */
+/* The checksum as RFC 1071 section 1 defines it, a word at a time; knows nothing of the byte order of memory.
+ */
 static uint32_t slow_sum(const uint8_t *data, size_t len, uint32_t sum)
 {
     for (size_t i = 0; i < len; i++) {
@@ -60,8 +61,7 @@ static void test_v4_header(void **state)
 {
     static const uint8_t payload[] = "hello";
     static const uint8_t want[HEADERS_LEN_V4 - 2] = {
-        0x45, 0xb9, 0,   33,  0, 0, 0, 0, 63,   17,   0,    0,    192, 0, 2,
-        1,    198,  51,  100, 2, 1, 244, 17, 148, 0, 13,
+        0x45, 0xb9, 0, 33, 0, 0, 0, 0, 63, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 2, 1, 244, 17, 148, 0, 13,
     };
     const struct headers_request request = {
         .src = support_endpoint("192.0.2.1", 500),
@@ -82,7 +82,8 @@ static void test_v4_header(void **state)
 
 static void test_v6_header(void **state)
 {
-    static const uint8_t want[8] = {0x6b, 0x90, 0, 0, 0, 13, 17, 63}; /* traffic class 0xb9 across two bytes */
+    static const uint8_t want[8] = {0x6b, 0x90, 0,  0,
+                                    0,    13,   17, 63}; /* traffic class 0xb9 across two bytes */
     static const uint8_t payload[] = "hello";
     const struct headers_request request = {
         .src = support_endpoint("2001:db8::1", 500),
@@ -233,12 +234,9 @@ static void test_the_kernel_accepts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_vectors),
-        cmocka_unit_test(test_sum_of_any_length),
-        cmocka_unit_test(test_v4_header),
-        cmocka_unit_test(test_v6_header),
-        cmocka_unit_test(test_udp_checksum),
-        cmocka_unit_test(test_zero_is_sent_as_ones),
+        cmocka_unit_test(test_known_vectors),      cmocka_unit_test(test_sum_of_any_length),
+        cmocka_unit_test(test_v4_header),          cmocka_unit_test(test_v6_header),
+        cmocka_unit_test(test_udp_checksum),       cmocka_unit_test(test_zero_is_sent_as_ones),
         cmocka_unit_test(test_the_kernel_accepts),
     };
 

@@ -31,8 +31,10 @@ static const struct line_case line_cases[] = {
     {LOG_FORMAT_TEXT, "Gr\xc3\xbc\xc3\x9f", " warn  Gr\xc3\xbc\xc3\x9f\n"},
     {LOG_FORMAT_TEXT, "", " warn  \n"},
     {LOG_FORMAT_JSON, "plain", "\",\"level\":\"warn\",\"message\":\"plain\"}\n"},
-    {LOG_FORMAT_JSON, "say \"hi\" \\ now", "\",\"level\":\"warn\",\"message\":\"say \\\"hi\\\" \\\\ now\"}\n"},
-    {LOG_FORMAT_JSON, "two\nlines\x01\x1f.", "\",\"level\":\"warn\",\"message\":\"two\\u000alines\\u0001\\u001f.\"}\n"},
+    {LOG_FORMAT_JSON, "say \"hi\" \\ now",
+     "\",\"level\":\"warn\",\"message\":\"say \\\"hi\\\" \\\\ now\"}\n"},
+    {LOG_FORMAT_JSON, "two\nlines\x01\x1f.",
+     "\",\"level\":\"warn\",\"message\":\"two\\u000alines\\u0001\\u001f.\"}\n"},
 };
 
 static void test_lines(void **state)

@@ -20,7 +20,8 @@ static const struct support_service services[] = {
      .vips = {"203.0.113.11"},
      .mode = CONFIG_MODE_FULL_NAT,
      .snats = {"10.0.0.200", "10.0.0.201"},
-     .backends = {{"uno", "10.0.0.2", 0, CONFIG_STATE_ENABLED}, {"due", "10.0.0.3", 0, CONFIG_STATE_DISABLED}}},
+     .backends = {{"uno", "10.0.0.2", 0, CONFIG_STATE_ENABLED},
+                  {"due", "10.0.0.3", 0, CONFIG_STATE_DISABLED}}},
 };
 
 static void test_built_from_configuration(void **state)

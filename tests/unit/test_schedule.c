@@ -74,17 +74,9 @@ struct golden {
 
 /* Two nodes of different releases must choose alike: these choices are never to change. */
 static const struct golden golden[] = {
-    {"192.0.2.1", "beta"},
-    {"192.0.2.2", "beta"},
-    {"192.0.2.3", "gamma"},
-    {"192.0.2.4", "delta"},
-    {"192.0.2.5", "beta"},
-    {"192.0.2.6", "delta"},
-    {"192.0.2.7", "delta"},
-    {"192.0.2.8", "alpha"},
-    {"198.51.100.1", "beta"},
-    {"198.51.100.200", "delta"},
-    {"203.0.113.77", "delta"},
+    {"192.0.2.1", "beta"},    {"192.0.2.2", "beta"},       {"192.0.2.3", "gamma"},    {"192.0.2.4", "delta"},
+    {"192.0.2.5", "beta"},    {"192.0.2.6", "delta"},      {"192.0.2.7", "delta"},    {"192.0.2.8", "alpha"},
+    {"198.51.100.1", "beta"}, {"198.51.100.200", "delta"}, {"203.0.113.77", "delta"},
 };
 
 static void test_golden_choices(void **state)
@@ -180,6 +172,25 @@ static void test_the_bound_holds(void **state)
     pool_destroy(pool);
 }
 
+/* Only those that may be chosen share the clients: what others hold does not raise anybody's bound. */
+static void test_the_bound_knows_only_candidates(void **state)
+{
+    struct pool *pool = pool_of(CONFIG_SCHEDULE_BOUNDED_HASH);
+
+    (void)state;
+    pool->backends[0].health = HEALTH_UNKNOWN;
+    pool->backends[0].clients = 100000;
+    pool->backends[2].state = CONFIG_STATE_DRAIN;
+    pool->backends[2].clients = 100000;
+    pool->backends[4].clients = 100000; /* IPv6 */
+    for (uint32_t i = 0; i < 3000; i++) {
+        const uint16_t chosen = pick_and_keep(pool, i);
+        assert_true(chosen == 1 || chosen == 3);
+        assert_true(pool->backends[chosen].clients <= bound_of(i + 1, pool->backends[chosen].weight, 350));
+    }
+    pool_destroy(pool);
+}
+
 static void test_round_robin_is_smooth(void **state)
 {
     static const uint16_t rounds[] = {0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0};
@@ -257,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_two_nodes_choose_alike),
         cmocka_unit_test(test_minimal_movement),
         cmocka_unit_test(test_the_bound_holds),
+        cmocka_unit_test(test_the_bound_knows_only_candidates),
         cmocka_unit_test(test_round_robin_is_smooth),
         cmocka_unit_test(test_least_clients),
         cmocka_unit_test(test_who_is_chosen),

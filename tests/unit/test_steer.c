@@ -56,10 +56,10 @@ struct held_case {
 };
 
 static const struct held_case held_cases[] = {
-    {CONFIG_STATE_ENABLED, HEALTH_UP, true, false},    {CONFIG_STATE_ENABLED, HEALTH_UNKNOWN, true, false},
-    {CONFIG_STATE_ENABLED, HEALTH_DOWN, true, true},   {CONFIG_STATE_ENABLED, HEALTH_DOWN, false, false},
+    {CONFIG_STATE_ENABLED, HEALTH_UP, true, false},   {CONFIG_STATE_ENABLED, HEALTH_UNKNOWN, true, false},
+    {CONFIG_STATE_ENABLED, HEALTH_DOWN, true, true},  {CONFIG_STATE_ENABLED, HEALTH_DOWN, false, false},
     {CONFIG_STATE_DRAIN, HEALTH_UP, true, false}, /* drain keeps its clients */
-    {CONFIG_STATE_DRAIN, HEALTH_DOWN, true, true},     {CONFIG_STATE_DISABLED, HEALTH_UP, true, true},
+    {CONFIG_STATE_DRAIN, HEALTH_DOWN, true, true},    {CONFIG_STATE_DISABLED, HEALTH_UP, true, true},
     {CONFIG_STATE_DISABLED, HEALTH_UP, false, false},
 };
 
@@ -134,8 +134,8 @@ static void test_without_room_by_source_hash(void **state)
 }
 
 /*
- * A handshake that began without a pin goes on where it began when room appears before its IKE_AUTH: what opens
- * nothing belongs to something that was forwarded by source-hash, or by nobody we know.
+ * A handshake that began without a pin goes on where it began when room appears before its IKE_AUTH: what
+ * opens nothing belongs to something that was forwarded by source-hash, or by nobody we know.
  */
 static void test_room_in_the_middle_of_a_handshake(void **state)
 {

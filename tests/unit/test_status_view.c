@@ -1,0 +1,139 @@
+#include "tests/unit/unit.h"
+
+#include <locale.h>
+#include <stdlib.h>
+
+#include "admin/status_view.h"
+#include "base/err.h"
+
+static const char document[] =
+    "{\"version\":\"9.8.7\",\"uptime_s\":93600,\"drops\":{\"no_backend\":1234,\"bad_source\":0,\"ttl_"
+    "expired\":2},"
+    "\"tables\":{\"pins\":{\"entries\":1500,\"capacity\":1000000}},"
+    "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
+    "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[],\"backends\":["
+    "{\"name\":\"vpn1\",\"address\":\"10.0.0.11\",\"weight\":100,\"state\":\"enabled\",\"health\":\"up\","
+    "\"clients\":1500,\"new_clients_total\":20000,\"init_unanswered_total\":0,\"rx_pps\":1000,\"rx_bps\":"
+    "3400000,"
+    "\"tx_pps\":2000,\"tx_bps\":12000000,\"probe_ms\":0.83,\"fragmentation\":true},"
+    "{\"name\":\"vpn2\",\"address\":\"10.0.0.12\",\"weight\":50,\"state\":\"drain\",\"health\":\"unknown\","
+    "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":3,\"rx_pps\":0,\"rx_bps\":0,"
+    "\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":false}]},"
+    "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"round-robin\",\"vip\":[\"192.0.2.2\"],"
+    "\"alarms\":[\"no backend is up: new clients are dropped\"],\"backends\":["
+    "{\"name\":\"rras\",\"address\":\"10.0.0.13\",\"weight\":100,\"state\":\"enabled\",\"health\":\"down\","
+    "\"fragmentation\":null}]}]}";
+
+static const char screen[] =
+    "ikelb 9.8.7, up 1d 2h\n"
+    "clients 1,500 of 1,000,000 | in 3.4 Mbit/s, 1.0 kpps | out 12 Mbit/s, 2.0 kpps\n"
+    "\n"
+    "aovpn  192.0.2.1, 2001:db8::1  transparent  bounded-hash\n"
+    "  BACKEND  ADDRESS    WEIGHT  STATE    HEALTH   CLIENTS     NEW  UNANSWERED          IN        OUT   "
+    "PROBE  "
+    "FRAGMENTATION\n"
+    "  vpn1     10.0.0.11     100  enabled  up         1,500  20,000           0  3.4 Mbit/s  12 Mbit/s  0.8 "
+    "ms  "
+    "yes\n"
+    "  vpn2     10.0.0.12      50  drain    unknown        0       0           3           0          0      "
+    " -  "
+    "no\n"
+    "\n"
+    "old  192.0.2.2  full-nat  round-robin\n"
+    "  ALARM: no backend is up: new clients are dropped\n"
+    "  BACKEND  ADDRESS    WEIGHT  STATE    HEALTH  CLIENTS  NEW  UNANSWERED  IN  OUT  PROBE  FRAGMENTATION\n"
+    "  rras     10.0.0.13     100  enabled  down          0    0           0   0    0      -  -\n"
+    "\n"
+    "Dropped packets: no_backend 1,234, ttl_expired 2\n";
+
+/* The screen for a document on such a terminal, to be freed. */
+static char *screen_of(const char *json, unsigned width, bool has_colour, int expected)
+{
+    char *text = NULL;
+    size_t len = 0;
+    const struct term term = {.out = open_memstream(&text, &len), .width = width, .has_colour = has_colour};
+    json_t *status = json_loads(json, 0, NULL);
+
+    assert_non_null(status);
+    assert_int_equal(status_view_print(status, &term), expected);
+    fclose(term.out);
+    json_decref(status);
+    return text;
+}
+
+static void test_screen(void **state)
+{
+    (void)state;
+    char *text = screen_of(document, 0, false, 0);
+    assert_string_equal(text, screen);
+    free(text);
+}
+
+/* Nothing but colours differs: without their sequences the screen is the same. */
+static void test_colours(void **state)
+{
+    (void)state;
+    char *text = screen_of(document, 0, true, 0);
+    assert_non_null(strstr(text, "\033[32mup\033[0m"));
+    assert_non_null(strstr(text, "\033[1;31mdown\033[0m"));
+    assert_non_null(strstr(text, "\033[1;31m  ALARM: no backend"));
+    char *to = text;
+    for (const char *from = text; *from; from++) {
+        if (*from == '\033')
+            from = strchr(from, 'm');
+        else
+            *to++ = *from;
+    }
+    *to = '\0';
+    assert_string_equal(text, screen);
+    free(text);
+}
+
+static void test_narrow_terminal(void **state)
+{
+    (void)state;
+    char *text = screen_of(document, 80, false, 0);
+    assert_non_null(strstr(text, "  BACKEND  ADDRESS    STATE    HEALTH   CLIENTS  UNANSWERED"));
+    assert_null(strstr(text, "FRAGMENTATION"));
+    assert_non_null(strstr(text, "hidden: the terminal is 80 wide"));
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 80);
+    free(text);
+}
+
+/* A daemon of another version may know less, or say it otherwise. */
+static void test_lenient(void **state)
+{
+    static const char *const sparse[] = {
+        "{\"services\":[]}",
+        "{\"services\":[{}]}",
+        "{\"services\":[{\"name\":7,\"vip\":[1],\"alarms\":[null],\"backends\":[{},{\"clients\":-5}]}]}",
+        "{\"services\":[1,null],\"drops\":[],\"tables\":7}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sparse / sizeof sparse[0]; i++)
+        free(screen_of(sparse[i], 0, false, 0));
+    char *text = screen_of("{\"services\":{}}", 0, false, ERR_PROTOCOL);
+    assert_string_equal(text, "");
+    free(text);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_screen),
+        cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_narrow_terminal),
+        cmocka_unit_test(test_lenient),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
