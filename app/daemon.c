@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "admin/admin.h"
@@ -29,6 +30,7 @@ struct daemon {
     struct pool *pool;
     struct dataplane dp;
     bool dp_ready;
+    int claim; /* of kernel_claim(), or negative */
     bool kernel_ready;
     struct io_socket *io;
     struct upkeep *upkeep;
@@ -121,8 +123,12 @@ static int start_io(struct daemon *d)
 {
     int err = io_socket_create(&d->loop, &d->dp, d->log, &d->io);
 
-    if (!err)
-        err = kernel_start(d->pool, io_socket_return_ports(d->io), d->log);
+    if (err)
+        return err;
+    d->claim = kernel_claim(d->log);
+    if (d->claim < 0)
+        return d->claim;
+    err = kernel_start(d->pool, io_socket_return_ports(d->io), d->log);
     d->kernel_ready = !err;
     return err ? err : io_socket_start(d->io);
 }
@@ -162,6 +168,8 @@ static void deinit(struct daemon *d)
 {
     if (d->kernel_ready)
         kernel_stop(d->log);
+    if (d->claim >= 0)
+        close(d->claim);
     if (d->dp_ready)
         dataplane_deinit(&d->dp);
     pool_destroy(d->pool);
@@ -170,7 +178,7 @@ static void deinit(struct daemon *d)
 
 int daemon_run(const struct config *config, const struct log *log)
 {
-    struct daemon d = {.config = config, .log = log};
+    struct daemon d = {.config = config, .log = log, .claim = -1};
     int err = uv_loop_init(&d.loop);
 
     if (err) {

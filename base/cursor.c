@@ -95,18 +95,25 @@ void writer_u32(struct writer *w, uint32_t v)
     writer_bytes(w, b, sizeof b);
 }
 
-void writer_patch_u16(struct writer *w, size_t offset, uint16_t v)
+static void patch_bytes(struct writer *w, size_t offset, const uint8_t *bytes, size_t len)
 {
-    if (w->failed || offset + 2 > writer_len(w)) {
+    if (w->failed || offset > writer_len(w) || writer_len(w) - offset < len) {
         w->failed = true;
         return;
     }
-    w->start[offset] = (uint8_t)(v >> 8);
-    w->start[offset + 1] = (uint8_t)v;
+    memcpy(w->start + offset, bytes, len);
+}
+
+void writer_patch_u16(struct writer *w, size_t offset, uint16_t v)
+{
+    const uint8_t b[2] = {(uint8_t)(v >> 8), (uint8_t)v};
+
+    patch_bytes(w, offset, b, sizeof b);
 }
 
 void writer_patch_u32(struct writer *w, size_t offset, uint32_t v)
 {
-    writer_patch_u16(w, offset, (uint16_t)(v >> 16));
-    writer_patch_u16(w, offset + 2, (uint16_t)v);
+    const uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
+
+    patch_bytes(w, offset, b, sizeof b);
 }

@@ -12,7 +12,7 @@
     X(PROTOCOL, "the peer does not follow the protocol")                                                     \
     X(LIBRARY, "a library call failed")
 
-/* Our codes start below every -errno, so the two never meet. */
+/* Ours run upwards from ERR_BASE, far below every -errno, so the two never meet. */
 enum err {
     ERR_BASE = -10000,
 #define ERR_ENUM(name, text) ERR_##name,

@@ -13,11 +13,6 @@ static const char *const LEVEL_NAMES[] = {
     [LOG_LEVEL_DEBUG] = "debug",
 };
 
-const char *log_level_name(enum log_level level)
-{
-    return LEVEL_NAMES[level];
-}
-
 /* RFC 8259 section 7: quote, backslash and control characters must be escaped; the rest passes. */
 static void put_json_string(FILE *out, const char *s)
 {

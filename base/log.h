@@ -12,9 +12,6 @@ struct log {
     FILE *out;
 };
 
-/* "error", "warn", "info", "debug". */
-const char *log_level_name(enum log_level level);
-
 /* Writes one line if `level` is on. A NULL log is silent, so that tests need none. */
 void log_write(const struct log *log, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

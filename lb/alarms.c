@@ -1,11 +1,21 @@
 #include "lb/alarms.h"
 
-static bool has_fit_backends(const struct pool *pool, const struct service *service)
+/* NO_BACKEND, or NO_BACKEND_FAMILY where clients of the other family are still served, or nothing. */
+static uint32_t backend_alarm(const struct pool *pool, const struct service *service)
 {
-    for (size_t i = 0; i < service->vip_count; i++)
-        if (pool_has_fit(pool, service, addr_family(&service->vips[i])))
-            return true;
-    return false;
+    bool any_fit = false;
+    bool any_lacking = false;
+
+    for (uint16_t i = 0; i < service->backend_count; i++) {
+        const struct backend *backend = &pool->backends[service->first_backend + i];
+        if (pool_has_fit(pool, service, addr_family(&backend->addr)))
+            any_fit = true;
+        else
+            any_lacking = true;
+    }
+    if (!any_lacking)
+        return 0;
+    return 1U << (any_fit ? ALARM_NO_BACKEND_FAMILY : ALARM_NO_BACKEND);
 }
 
 static bool is_recent(uint64_t then_ms, uint64_t now_ms)
@@ -15,10 +25,10 @@ static bool is_recent(uint64_t then_ms, uint64_t now_ms)
 
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms)
 {
-    uint32_t on = 0;
+    uint32_t on = backend_alarm(pool, service);
 
-    if (!has_fit_backends(pool, service))
-        on |= 1U << ALARM_NO_BACKEND;
+    if (is_recent(service->no_address_ms, now_ms))
+        on |= 1U << ALARM_NO_SNAT_ADDRESS;
     if (is_recent(service->no_port_ms, now_ms))
         on |= 1U << ALARM_NO_SNAT_PORT;
     if (is_recent(service->no_room_ms, now_ms))

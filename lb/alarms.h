@@ -10,6 +10,11 @@
 /* X(name, text) */
 #define ALARM_LIST(X)                                                                                        \
     X(NO_BACKEND, "no backend is up: new clients are dropped")                                               \
+    X(NO_BACKEND_FAMILY,                                                                                     \
+      "no backend of one address family, IPv4 or IPv6, is up: new clients of that family are dropped")       \
+    X(NO_SNAT_ADDRESS,                                                                                       \
+      "no source address of full NAT leads to a backend: new clients are refused; check the "                \
+      "routes, and the families of `snat`")                                                                  \
     X(NO_SNAT_PORT, "all source ports of full NAT towards a backend are in use: new clients are refused; "   \
                     "add addresses to `snat`, or use mode transparent")                                      \
     X(NO_ROOM, "the tables of clients are full: new clients get no persistence, or are refused in full-nat " \

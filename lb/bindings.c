@@ -5,6 +5,12 @@
 
 #include "base/err.h"
 
+/* One packet may end a few bindings more than it makes, so that the tables recover under a flood. */
+#define MAKE_ROOM_TRIES 16
+
+/* Steps of a sweep that ending an entry counts for: five or so cache lines anywhere in memory. */
+#define EXPIRY_STEPS 16
+
 static int register_snats(struct bindings *b)
 {
     for (size_t i = 0; i < b->pool->service_count; i++) {
@@ -87,11 +93,16 @@ static bool pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t
     return pin->flow_count == 0 && is_due((uint32_t)now_ms, pin->seen_ms, timeout_ms);
 }
 
+static const struct service *service_of(const struct bindings *b, const struct flow *flow)
+{
+    return &b->pool->services[flow->listener / IKE_PORT_COUNT];
+}
+
 static bool flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
 {
-    const struct service *service = &b->pool->services[flow->listener / IKE_PORT_COUNT];
-    const uint32_t timeout_ms = flow->flags & FLOW_CONFIRMED ? service->persistence.idle_timeout_ms
-                                                             : service->persistence.half_open_timeout_ms;
+    const struct config_persistence *limits = &service_of(b, flow)->persistence;
+    const uint32_t timeout_ms =
+        flow->flags & FLOW_CONFIRMED ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
 
     return is_due((uint32_t)now_ms, flow->seen_ms, timeout_ms);
 }
@@ -125,6 +136,23 @@ static int choose_source(struct bindings *b, const struct binding_request *reque
     return ERR_FULL;
 }
 
+/* The same client port towards the same server is taken, by a flow of another service. Does it still need it?
+ */
+static int displace_rival(struct bindings *b, const struct flow *flow, uint64_t now_ms)
+{
+    const struct flow_out_key key = flow_out_key(flow);
+    const uint32_t rival = flows_find_out(b->flows, &key);
+
+    if (rival == FLOW_NONE)
+        return 0;
+    const struct flow *held = flows_get(b->flows, rival);
+    const uint32_t rest_ms = service_of(b, held)->persistence.half_open_timeout_ms;
+    if (held->flags & FLOW_CONFIRMED && !is_due((uint32_t)now_ms, held->seen_ms, rest_ms))
+        return ERR_EXISTS; /* a living tunnel is longer silent than this only if it has no keepalives */
+    bindings_remove_flow(b, rival);
+    return 0;
+}
+
 int bindings_add_flow(struct bindings *b, const struct binding_request *request, uint64_t now_ms,
                       uint32_t *index, enum drop_reason *reason)
 {
@@ -142,14 +170,11 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
         *reason = DROP_TABLE_FULL;
         return ERR_FULL;
     }
-    const int err = choose_source(b, request, &flow, reason);
+    int err = choose_source(b, request, &flow, reason);
+    if (!err)
+        err = displace_rival(b, &flow, now_ms);
     if (err)
         return err;
-
-    const struct flow_out_key key = flow_out_key(&flow);
-    const uint32_t rival = flows_find_out(b->flows, &key);
-    if (rival != FLOW_NONE)
-        bindings_remove_flow(b, rival);
     (void)flows_insert(b->flows, &flow, now_ms, index); /* there is room: it was asked for above */
 
     struct pin *pin = pins_get(b->pins, request->pin);
@@ -192,54 +217,104 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
 
-bool bindings_recycle(struct bindings *b)
+/* Ends the oldest unconfirmed flow, and its pin if nothing holds that any more; the pin `keep` stays. */
+static void end_oldest_flow(struct bindings *b, uint32_t keep)
 {
     const uint32_t flow = flows_oldest_unconfirmed(b->flows);
-    const uint32_t pin = pins_oldest_unconfirmed(b->pins);
 
-    if (flow != FLOW_NONE) {
-        const uint32_t owner = flows_get(b->flows, flow)->pin;
-        bindings_remove_flow(b, flow);
-        const struct pin *p = pins_get(b->pins, owner);
-        if (p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
-            remove_pin(b, owner);
-        return true;
-    }
-    if (pin != PIN_NONE) {
-        remove_pin(b,
-                   pin); /* it has no flow: those of an unconfirmed pin are unconfirmed, and there is none */
-        return true;
-    }
-    return false;
+    if (flow == FLOW_NONE)
+        return;
+    const uint32_t pin = flows_get(b->flows, flow)->pin;
+    bindings_remove_flow(b, flow);
+    const struct pin *p = pins_get(b->pins, pin);
+    if (pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
+        remove_pin(b, pin);
 }
 
-static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t steps)
+/*
+ * Ends the oldest unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow
+ * of all ends instead: sooner or later that is one of these.
+ */
+static void end_oldest_pin(struct bindings *b)
 {
-    for (; steps; steps--) {
+    const uint32_t index = pins_oldest_unconfirmed(b->pins);
+    const struct pin *pin = pins_get(b->pins, index);
+
+    for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
+        const struct flow_in_key key = {
+            .client = pin->client,
+            .client_port = pin->ports[port],
+            .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
+        };
+        const uint32_t flow = flows_find_in(b->flows, &key);
+        if (flow != FLOW_NONE)
+            bindings_remove_flow(b, flow);
+    }
+    if (pin->flow_count == 0)
+        remove_pin(b, index);
+    else
+        end_oldest_flow(b, PIN_NONE);
+}
+
+void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client)
+{
+    const uint32_t own = pins_find(b->pins, service, client);
+    int tries = MAKE_ROOM_TRIES;
+
+    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) && tries-- > 0)
+        end_oldest_pin(b);
+    while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
+        end_oldest_flow(b, own);
+}
+
+/* Takes the steps that ending an entry costs off the budget; a sweep always gets somewhere. */
+static void spend_expiry(uint32_t *budget)
+{
+    *budget -= *budget < EXPIRY_STEPS ? *budget : EXPIRY_STEPS;
+}
+
+static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t budget)
+{
+    while (budget) {
         const uint32_t flow = flows_oldest_unconfirmed(b->flows);
         if (flow == FLOW_NONE || !flow_is_due(b, flows_get(b->flows, flow), now_ms))
             return;
         expire_flow(b, flow, now_ms);
+        spend_expiry(&budget);
     }
 }
 
-void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t slots)
+static void sweep_flows(struct bindings *b, uint64_t now_ms, uint32_t budget)
 {
-    uint32_t budget = slots;
     uint32_t index;
 
-    sweep_unconfirmed(b, now_ms, slots);
-
-    while ((index = flows_next(b->flows, &b->flow_hand, &budget)) != FLOW_NONE)
-        if (flow_is_due(b, flows_get(b->flows, index), now_ms))
+    while ((index = flows_next(b->flows, &b->flow_hand, &budget)) != FLOW_NONE) {
+        if (flow_is_due(b, flows_get(b->flows, index), now_ms)) {
             expire_flow(b, index, now_ms);
+            spend_expiry(&budget);
+        }
+    }
     if (budget)
         b->flow_hand = 0;
+}
 
-    budget = slots;
-    while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE)
-        if (pin_is_due(b, pins_get(b->pins, index), now_ms))
+static void sweep_pins(struct bindings *b, uint64_t now_ms, uint32_t budget)
+{
+    uint32_t index;
+
+    while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE) {
+        if (pin_is_due(b, pins_get(b->pins, index), now_ms)) {
             remove_pin(b, index);
+            spend_expiry(&budget);
+        }
+    }
     if (budget)
         b->pin_hand = 0;
+}
+
+void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t steps)
+{
+    sweep_unconfirmed(b, now_ms, steps / 2);
+    sweep_flows(b, now_ms, steps);
+    sweep_pins(b, now_ms, steps / 2);
 }

@@ -50,9 +50,10 @@ struct binding_request {
 };
 
 /*
- * Makes the flow, in full-NAT mode with a source port of its own. A flow that has the same key towards the
- * backend (possible only where one client uses two VIPs that share a server) gives way. 0 and its index in
- * *flow; or ERR_FULL, with the reason in *reason: TABLE_FULL, NO_SNAT_PORT or NO_SNAT_ADDRESS.
+ * Makes the flow, in full-NAT mode with a source port of its own. 0 and its index in *flow; or ERR_FULL, with
+ * the reason in *reason: TABLE_FULL, NO_SNAT_PORT or NO_SNAT_ADDRESS. Where one client uses two transparent
+ * VIPs that share a server, from one port, both flows look alike to the server: the older one gives way
+ * unless it is confirmed and in use; then ERR_EXISTS.
  */
 int bindings_add_flow(struct bindings *b, const struct binding_request *request, uint64_t now_ms,
                       uint32_t *flow, enum drop_reason *reason);
@@ -62,13 +63,15 @@ void bindings_remove_flow(struct bindings *b, uint32_t flow);
 void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
 
 /*
- * Ends the oldest unconfirmed binding before its time, to make room for a new one where forwarding without a
- * flow is impossible. False if there is none.
+ * Makes room for one more unconfirmed flow of this client, and for its pin if it has none, where forwarding
+ * without them is impossible: the oldest unconfirmed bindings end before their time. Never ends the client's
+ * own pin, and ends nothing where that would make no room. Bounded work; may leave it full.
  */
-bool bindings_recycle(struct bindings *b);
+void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client);
 
 /*
- * Ends what has expired: all unconfirmed flows that are due, and whatever is due among the next `slots` slots
- * of each table. Call it often; a call costs at most about `slots` steps.
+ * Ends what has expired: the oldest unconfirmed flows, in order of age until one is not due, and whatever is
+ * due among the next slots of each table. Looking at a slot is one step, ending an entry is several (it
+ * touches memory at random); a call takes at most about 2 * `steps`. Call it often.
  */
-void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t slots);
+void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t steps);

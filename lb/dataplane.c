@@ -111,34 +111,26 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     to_backend(dp, packet, datagram, flow->backend, &src, verdict);
 }
 
+/* A message that only means something to the backend that got the handshake's first one. */
+static bool continues_handshake(const struct ike_header *h)
+{
+    return h->exchange == IKE_EXCHANGE_AUTH || h->exchange == IKE_EXCHANGE_V1_MAIN;
+}
+
 /*
- * May the packet not use its flow? The backend is lost, and either a new handshake begins, or one has begun
- * already and moved the pin: then IKE follows the pin. ESP stays: a tunnel may outlive what the probes think
- * of its server.
+ * May the packet not use its flow? A new handshake leaves a backend that is lost, and it follows the pin
+ * wherever that has gone, with all its messages. Other IKE follows the pin only away from a lost backend, and
+ * ESP stays: a tunnel may outlive what the probes think of its server.
  */
 static bool must_leave(const struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram)
 {
-    return datagram->class == IKE_CLASS_IKE && pool_is_lost(&b->pool->backends[flow->backend]) &&
-           (header_is_init_request(&datagram->header) ||
-            pins_get(b->pins, flow->pin)->backend != flow->backend);
-}
-
-static bool has_room(const struct bindings *b)
-{
-    return pins_has_room(b->pins) && flows_has_room(b->flows, false);
-}
-
-/*
- * Full NAT cannot forward without a flow. So that a flood of handshakes that lead nowhere does not shut out
- * the clients that come after it, the oldest unconfirmed ones give way: a real client needs its place for one
- * round trip only.
- */
-static void make_room(struct bindings *b)
-{
-    int tries = 2 * BINDINGS_FLOWS_PER_CLIENT;
-
-    while (!has_room(b) && tries-- > 0 && bindings_recycle(b))
-        ;
+    if (datagram->class != IKE_CLASS_IKE)
+        return false;
+    const bool lost = pool_is_lost(&b->pool->backends[flow->backend]);
+    const bool moved = pins_get(b->pins, flow->pin)->backend != flow->backend;
+    if (header_is_init_request(&datagram->header))
+        return lost || moved;
+    return moved && (lost || continues_handshake(&datagram->header));
 }
 
 static int add_flow(struct bindings *b, const struct packet *packet, const struct steer_choice *choice,
@@ -158,14 +150,30 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
 /* For the alarms (lb/alarms.h). */
 static void note_refusal(struct service *service, enum drop_reason reason, uint64_t now_ms)
 {
-    if (reason == DROP_NO_SNAT_PORT)
+    if (reason == DROP_NO_SNAT_ADDRESS)
+        service->no_address_ms = now_ms;
+    else if (reason == DROP_NO_SNAT_PORT)
         service->no_port_ms = now_ms;
     else if (reason == DROP_TABLE_FULL)
         service->no_room_ms = now_ms;
 }
 
-/* `old_flow` does not suit any more (must_leave()), or there is none: the packet is steered, and gets a new
- * flow. */
+/*
+ * Full NAT cannot forward without a flow. So that a flood of handshakes that lead nowhere does not shut out
+ * the clients that come after it, the oldest unconfirmed ones give way: a real client needs its place for one
+ * round trip only.
+ */
+static void make_room(struct bindings *b, const struct steer_request *request)
+{
+    if (b->pool->services[request->service].mode == CONFIG_MODE_FULL_NAT && request->may_pin)
+        bindings_make_room(b, request->service, &request->client);
+}
+
+/*
+ * `old_flow` does not suit any more (must_leave()), or there is none: the packet is steered, and gets a new
+ * flow if it can have one. Transparent mode forwards without one, too; what the client loses then is its pin,
+ * if anything.
+ */
 static void forward_new(struct dataplane *dp, const struct packet *packet,
                         const struct ike_datagram *datagram, uint32_t old_flow, uint64_t now_ms,
                         struct verdict *verdict)
@@ -181,21 +189,23 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     enum drop_reason reason = request.may_pin ? DROP_TABLE_FULL : DROP_NO_FLOW;
     uint32_t flow;
 
-    if (!transparent && request.may_pin && old_flow == FLOW_NONE)
-        make_room(b);
+    if (old_flow == FLOW_NONE)
+        make_room(b, &request);
     const struct steer_choice choice = steer(b, &request, now_ms);
     if (choice.backend == POOL_NONE) {
         drop(dp, DROP_NO_BACKEND, verdict);
         return;
     }
-    if (old_flow != FLOW_NONE)
+    if (old_flow != FLOW_NONE) {
         bindings_remove_flow(b, old_flow);
+        make_room(b, &request);
+    }
     if (choice.pin != PIN_NONE && request.may_pin &&
         add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0) {
         forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
         return;
     }
-    if (request.may_pin)
+    if (request.may_pin && (!transparent || choice.pin == PIN_NONE))
         note_refusal(&b->pool->services[packet->service], reason, now_ms);
     if (transparent)
         to_backend(dp, packet, datagram, choice.backend, &packet->src, verdict);
@@ -207,10 +217,10 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
 static bool is_bad_source(const struct bindings *b, const struct packet *packet)
 {
     const struct addr *client = &packet->src.addr;
-    const struct addr *vip = pool_vip(&b->pool->services[packet->service], addr_family(client));
 
-    return packet->src.port == 0 || addr_is_unspecified(client) || addr_is_multicast(client) || !vip ||
-           addr_equal(client, vip);
+    return packet->src.port == 0 || addr_is_unspecified(client) || addr_is_multicast(client) ||
+           !pool_vip(&b->pool->services[packet->service], addr_family(client)) ||
+           pool_is_vip(b->pool, client);
 }
 
 static void handle_client(struct dataplane *dp, const struct packet *packet,
@@ -221,13 +231,11 @@ static void handle_client(struct dataplane *dp, const struct packet *packet,
         .client_port = packet->src.port,
         .listener = (uint16_t)(packet->service * IKE_PORT_COUNT + packet->port),
     };
-
-    if (is_bad_source(&dp->bindings, packet)) {
-        drop(dp, DROP_BAD_SOURCE, verdict);
-        return;
-    }
     const uint32_t flow = flows_find_in(dp->bindings.flows, &key);
-    if (flow != FLOW_NONE && !must_leave(&dp->bindings, flows_get(dp->bindings.flows, flow), datagram))
+
+    if (flow == FLOW_NONE && is_bad_source(&dp->bindings, packet)) /* a bad source never gets a flow */
+        drop(dp, DROP_BAD_SOURCE, verdict);
+    else if (flow != FLOW_NONE && !must_leave(&dp->bindings, flows_get(dp->bindings.flows, flow), datagram))
         forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
     else
         forward_new(dp, packet, datagram, flow, now_ms, verdict);
@@ -352,7 +360,7 @@ void dataplane_handle(struct dataplane *dp, const struct packet *packet, uint64_
         handle_backend(dp, packet, &datagram, server, now_ms, verdict);
 }
 
-void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t slots)
+void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t steps)
 {
-    bindings_sweep(&dp->bindings, now_ms, slots);
+    bindings_sweep(&dp->bindings, now_ms, steps);
 }

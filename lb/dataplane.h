@@ -59,5 +59,5 @@ void dataplane_handle(struct dataplane *dp, const struct packet *packet, uint64_
 
 void dataplane_count_unsent(struct dataplane *dp, enum drop_reason reason);
 
-/* Expires what is due; call it every few milliseconds with some thousand `slots` (bindings_sweep()). */
-void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t slots);
+/* Expires what is due; call it every few milliseconds with some thousand `steps` (bindings_sweep()). */
+void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t steps);

@@ -1,7 +1,37 @@
 #include "lb/kernel.h"
 
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
 #include "lb/netlink.h"
 #include "lb/nft.h"
+
+/* Abstract names belong to the network namespace, as do the table, the rules and the routes. */
+int kernel_claim(const struct log *log)
+{
+    static const char name[] = "\0ikelb";
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    memcpy(sa.sun_path, name, sizeof name - 1);
+    if (fd >= 0 &&
+        bind(fd, (const struct sockaddr *)&sa, offsetof(struct sockaddr_un, sun_path) + sizeof name - 1) == 0)
+        return fd;
+    const int err = -errno;
+    log_error(log, "%s: %s",
+              err == -EADDRINUSE
+                  ? "another ikelb runs in this network namespace (one can serve many services)"
+                  : "cannot claim this network namespace",
+              err_text(err));
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
 
 int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
 {

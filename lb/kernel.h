@@ -21,6 +21,13 @@
 #define KERNEL_MARK_MASK     0xff000000U
 
 /*
+ * Makes this process the only ikelb of its network namespace, where the names above can serve but one. A
+ * descriptor to close after kernel_stop(), or -EADDRINUSE, logged, if there is another ikelb; it frees the
+ * claim however its process ends.
+ */
+int kernel_claim(const struct log *log);
+
+/*
  * Sets it all up, in place of whatever an earlier run left. 0 or a negative error, logged, after which
  * nothing of it is there.
  */

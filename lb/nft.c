@@ -58,16 +58,18 @@ static void put_rules(FILE *out, const char *chain, int family, uint16_t port)
     } else {
         /*
          * What claims to come from a backend must come in where the route to that backend goes out, or
-         * anybody could speak for it. A backend that is a client of a VIP itself is a client, not a reply.
+         * anybody could speak for it. A backend that is a client of a VIP itself is a client, not a reply; a
+         * VIP may be a SNAT address, too, whose ports are others (lb/ports.h).
          */
         fprintf(
             out,
             "    %s saddr @backends%s udp sport { 500, 4500 } fib saddr . iif oif missing counter return\n",
             ip, n);
+        fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } return\n", ip, n);
         fprintf(out,
-                "    %s saddr @backends%s %s daddr != @vips%s udp sport { 500, 4500 } "
+                "    %s saddr @backends%s udp sport { 500, 4500 } "
                 "meta mark set meta mark and 0x%08x or 0x%08x tproxy %s to :%u accept\n",
-                ip, n, ip, n, ~KERNEL_MARK_MASK, KERNEL_MARK, ip, port);
+                ip, n, ~KERNEL_MARK_MASK, KERNEL_MARK, ip, port);
     }
 }
 

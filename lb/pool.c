@@ -120,22 +120,22 @@ uint16_t pool_find_server(const struct pool *pool, const struct addr *addr)
     return slot->used ? slot->server : POOL_NONE;
 }
 
-uint16_t pool_backend_at(const struct pool *pool, uint16_t service, uint16_t server)
-{
-    const struct service *s = &pool->services[service];
-
-    for (uint16_t b = s->first_backend; b < s->first_backend + s->backend_count; b++)
-        if (pool->backends[b].server == server)
-            return b;
-    return POOL_NONE;
-}
-
 const struct addr *pool_vip(const struct service *service, int family)
 {
     for (size_t i = 0; i < service->vip_count; i++)
         if (addr_family(&service->vips[i]) == family)
             return &service->vips[i];
     return NULL;
+}
+
+bool pool_is_vip(const struct pool *pool, const struct addr *addr)
+{
+    for (size_t i = 0; i < pool->service_count; i++) {
+        const struct addr *vip = pool_vip(&pool->services[i], addr_family(addr));
+        if (vip && addr_equal(vip, addr))
+            return true;
+    }
+    return false;
 }
 
 int pool_fitness(const struct backend *backend)

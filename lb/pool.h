@@ -69,8 +69,9 @@ struct service {
     struct addr snats[CONFIG_SNATS_MAX]; /* full-nat; none: each backend's own */
     uint16_t sources[CONFIG_SNATS_MAX];  /* their indices in lb/snat, which lb/bindings fills in */
     size_t snat_count;
-    uint64_t no_port_ms; /* when a client was last refused for want of a source port; 0: never */
-    uint64_t no_room_ms; /* when a client was last refused a pin or a flow for want of room; 0: never */
+    uint64_t no_address_ms; /* when a client was last refused for want of a source address; 0: never */
+    uint64_t no_port_ms;    /* when a client was last refused for want of a source port; 0: never */
+    uint64_t no_room_ms;    /* when a client was last refused a pin or a flow for want of room; 0: never */
 };
 
 struct pool {
@@ -94,11 +95,11 @@ void pool_destroy(struct pool *pool);
 /* Index of the server with that address, or POOL_NONE. */
 uint16_t pool_find_server(const struct pool *pool, const struct addr *addr);
 
-/* Index of the first backend of `service` at `server`, or POOL_NONE. */
-uint16_t pool_backend_at(const struct pool *pool, uint16_t service, uint16_t server);
-
 /* The VIP of the service of that family, or NULL. */
 const struct addr *pool_vip(const struct service *service, int family);
+
+/* Is this the VIP of any service? */
+bool pool_is_vip(const struct pool *pool, const struct addr *addr);
 
 /*
  * May the backend get a new client? 2: enabled and up. 1: enabled, no verdict of a probe yet; it is chosen

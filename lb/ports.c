@@ -4,9 +4,10 @@
 
 #include "base/err.h"
 
+#define SPAN       (PORTS_LAST - PORTS_FIRST + 1)
 #define WORD_BITS  64
-#define WORD_COUNT (PORTS_COUNT / WORD_BITS)
-_Static_assert(PORTS_COUNT % WORD_BITS == 0, "the bitmap has no ragged end");
+#define WORD_COUNT (SPAN / WORD_BITS)
+_Static_assert(SPAN % WORD_BITS == 0, "the bitmap has no ragged end");
 
 struct ports {
     uint64_t taken[WORD_COUNT];
@@ -14,12 +15,19 @@ struct ports {
     uint32_t count;
 };
 
+static void mark(struct ports *ports, uint32_t offset)
+{
+    ports->taken[offset / WORD_BITS] |= UINT64_C(1) << offset % WORD_BITS;
+}
+
 struct ports *ports_create(uint32_t start)
 {
     struct ports *ports = calloc(1, sizeof *ports);
 
-    if (ports)
-        ports->next = start % PORTS_COUNT;
+    if (!ports)
+        return NULL;
+    ports->next = start % SPAN;
+    mark(ports, PORTS_RESERVED - PORTS_FIRST);
     return ports;
 }
 
@@ -43,8 +51,8 @@ int ports_take(struct ports *ports, uint16_t *port)
     }
     const uint32_t bit = (uint32_t)__builtin_ctzll(free_bits);
     const uint32_t offset = word * WORD_BITS + bit;
-    ports->taken[word] |= UINT64_C(1) << bit;
-    ports->next = (offset + 1) % PORTS_COUNT;
+    mark(ports, offset);
+    ports->next = (offset + 1) % SPAN;
     ports->count++;
     *port = (uint16_t)(PORTS_FIRST + offset);
     return 0;
@@ -55,7 +63,7 @@ void ports_release(struct ports *ports, uint16_t port)
     const uint32_t offset = (uint32_t)port - PORTS_FIRST;
     const uint64_t bit = UINT64_C(1) << offset % WORD_BITS;
 
-    if (offset < PORTS_COUNT && ports->taken[offset / WORD_BITS] & bit) {
+    if (offset < SPAN && port != PORTS_RESERVED && ports->taken[offset / WORD_BITS] & bit) {
         ports->taken[offset / WORD_BITS] &= ~bit;
         ports->count--;
     }

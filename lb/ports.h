@@ -6,10 +6,14 @@
 
 #include <stdint.h>
 
-/* The range that is handed out. What lies above is left to the health probes (health/prober.h). */
-#define PORTS_FIRST 1024
-#define PORTS_LAST  64511
-#define PORTS_COUNT (PORTS_LAST - PORTS_FIRST + 1)
+/*
+ * The range that is handed out, but for 4500, which is a VIP's if the source address is one. What lies above
+ * is left to the health probes (health/socket.h).
+ */
+#define PORTS_FIRST    1024
+#define PORTS_LAST     64511
+#define PORTS_RESERVED 4500
+#define PORTS_COUNT    (PORTS_LAST - PORTS_FIRST) /* ports there are to hand out */
 
 struct ports;
 

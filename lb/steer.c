@@ -15,6 +15,16 @@ static struct steer_choice steer_pinned(struct bindings *b, const struct steer_r
     return (struct steer_choice){.backend = chosen, .pin = pin};
 }
 
+/*
+ * What opens nothing belongs to a handshake or a tunnel that was forwarded without a pin, by source-hash, or
+ * that began before our time: then that is the best guess, and the same on every node.
+ */
+static uint16_t pick_new(struct pool *pool, const struct steer_request *request)
+{
+    return request->is_init ? schedule_pick(pool, request->service, &request->client)
+                            : schedule_pick_stateless(pool, request->service, &request->client);
+}
+
 struct steer_choice steer(struct bindings *b, const struct steer_request *request, uint64_t now_ms)
 {
     struct steer_choice choice = {.backend = POOL_NONE, .pin = PIN_NONE};
@@ -23,7 +33,7 @@ struct steer_choice steer(struct bindings *b, const struct steer_request *reques
     if (pin != PIN_NONE)
         return steer_pinned(b, request, pin);
     if (request->may_pin && pins_has_room(b->pins)) {
-        choice.backend = schedule_pick(b->pool, request->service, &request->client);
+        choice.backend = pick_new(b->pool, request);
         if (choice.backend != POOL_NONE)
             (void)bindings_add_pin(b, &request->client, choice.backend, false, now_ms, &choice.pin);
         return choice;

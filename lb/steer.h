@@ -26,7 +26,7 @@ struct steer_choice {
  * Rules, first match wins:
  * 1. The client has a pin: its backend, unless that is lost and the packet opens a new IKE SA; then the
  * schedule chooses again and the pin moves.
- * 2. A new client: the schedule chooses, and a pin is made.
+ * 2. A new client: the schedule chooses if the packet opens a new IKE SA, else source-hash; a pin is made.
  * 3. There is no room for a pin: source-hash, which needs no memory, so that nobody is refused.
  */
 struct steer_choice steer(struct bindings *b, const struct steer_request *request, uint64_t now_ms);

@@ -1,12 +1,14 @@
 /*
- * A closed-loop UDP load: `load sink` counts datagrams into a shared file, `load send` keeps a fixed number of them in
- * flight against that count. What is slower than the sender slows the sender down, so a rate is never bought with loss.
+ * A closed-loop UDP load: `load sink` counts datagrams into a shared file, `load send` keeps a fixed number
+ * of them in flight against that count. What is slower than the sender slows the sender down, so a rate is
+ * never bought with loss.
  *
  *   load sink COUNTER PORT SECONDS
  *   load send COUNTER SRC SRCS SRCPORT DST DSTS DSTPORT PAYLOAD WINDOW SECONDS
  *
- * SRC and DST are the first of SRCS and DSTS consecutive IPv4 addresses; packet i goes from address i % SRCS to address
- * i % DSTS. The payload looks like ESP, or like an IKE_SA_INIT where DSTPORT is 500. `send` prints "RATE LOST": packets a second that arrived, and packets lost.
+ * SRC and DST are the first of SRCS and DSTS consecutive IPv4 addresses; packet i goes from address i % SRCS
+ * to address i % DSTS. The payload looks like ESP, or like an IKE_SA_INIT where DSTPORT is 500. `send` prints
+ * "RATE LOST": packets a second that arrived, and packets lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -135,8 +137,8 @@ static int send_load(const char *path, const struct load *load, double seconds)
     for (int i = 0; i < BATCH; i++) {
         iovs[i] = (struct iovec){packets[i], HEADERS + load->payload};
         to[i].sin_family = AF_INET;
-        msgs[i].msg_hdr =
-            (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof to[i], .msg_iov = &iovs[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr = (struct msghdr){
+            .msg_name = &to[i], .msg_namelen = sizeof to[i], .msg_iov = &iovs[i], .msg_iovlen = 1};
     }
     const double start = now_s();
     double progress = start;

@@ -8,16 +8,16 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 import messages
-from support import SECOND_VIP, VIP
+from support import SECOND_VIP
 from vpnlab.bench import Bench
 from vpnlab.net import Namespace
-from vpnlab.topology import SNAT, client_address, server_address
+from vpnlab.topology import SNAT, VIP, client_address, server_address
 
 IP_PKTINFO, IP_RECVTTL = 8, 12  # linux/in.h
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
@@ -65,7 +65,8 @@ class Port:
         """Sends from one of the namespace's addresses (default: the kernel's choice)."""
         control: list[tuple[int, int, bytes]]
         if self.family == 4:
-            control = [(socket.IPPROTO_IP, socket.IP_TOS, INT.pack(tos)), (socket.IPPROTO_IP, socket.IP_TTL, INT.pack(ttl))]
+            control = [(socket.IPPROTO_IP, socket.IP_TOS, INT.pack(tos)),
+                       (socket.IPPROTO_IP, socket.IP_TTL, INT.pack(ttl))]
             if source:
                 control.append((socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(0, ip_address(source).packed, bytes(4))))
         else:
@@ -181,17 +182,13 @@ def client_ports(bench: Bench, family: int = 4) -> dict[int, Port]:
     return {udp: Port(bench.topology.clients, family, udp) for udp in (500, 4500)}
 
 
-def open_handshakes(
-    client: Port, servers: FakeServers, clients: Iterable[int], vip: str, *, each: Callable[[], None] | None = None
-) -> dict[str, int]:
+def open_handshakes(client: Port, servers: FakeServers, clients: Iterable[int], vip: str) -> dict[str, int]:
     """Lets clients send an IKE_SA_INIT one after the other; which server got each, by client address."""
     got = {}
     for number in clients:
         address = client_address(number, client.family)
         client.send(messages.init(messages.spi()), (vip, 500), source=address)
         got[address] = servers.receive(500, client.family)[0]
-        if each:
-            each()
     return got
 
 

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: a laboratory that checks ikelb's end, waiting for conditions, ikelb's own reports."""
+"""What the end-to-end tests share: a lab that checks how ikelb ends, waiting for conditions, ikelb's own reports."""
 
 import os
 import re
@@ -17,7 +17,6 @@ from vpnlab.balancer import Balancer, binary
 from vpnlab.bench import Bench
 from vpnlab.clients import Outcome
 from vpnlab.net import Namespace
-from vpnlab.topology import VIP
 from vpnlab.workspace import Interrupted
 
 T = TypeVar("T")
@@ -46,7 +45,8 @@ def lab(*, clients: int, servers: int) -> Iterator[Bench]:
                 lo += [f"addr add {vips[6]}/128 dev lo nodad" for vips in (SECOND_VIP, THIRD_VIP)]
                 bench.topology.lb.ip_batch(lo)
                 yield bench
-                if bench._balancer is not None and bench.balancer.process.exit_status() is None:
+                balancer = _balancer(bench)
+                if balancer is not None and balancer.process.exit_status() is None:
                     stop(bench)
             except BaseException as error:
                 if not isinstance(error, Interrupted):
@@ -54,6 +54,14 @@ def lab(*, clients: int, servers: int) -> Iterator[Bench]:
                 raise
     finally:
         shutil.rmtree(logs, ignore_errors=True)
+
+
+def _balancer(bench: Bench) -> Balancer | None:
+    """The bench's ikelb, if the test has started one."""
+    try:
+        return bench.balancer
+    except AssertionError:
+        return None
 
 
 def _print_tails(logs: Path) -> None:
@@ -122,6 +130,13 @@ def wait_for(probe: Callable[[], T | None], what: str, timeout_s: float = 10.0) 
 def drops(balancer: Balancer) -> Counter[str]:
     """ikelb's count of dropped packets by reason."""
     return Counter(balancer.status()["drops"])
+
+
+def accounted_for(balancer: Balancer) -> int:
+    """How many packets from clients went to a server, and packets from either side were dropped."""
+    status = balancer.status()
+    forwarded = sum(backend["rx_packets"] for service in status["services"] for backend in service["backends"])
+    return int(forwarded + sum(status["drops"].values()))
 
 
 def health(balancer: Balancer, backend: str) -> str:

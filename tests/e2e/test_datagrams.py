@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import messages
 from capture import Capture
 from peers import FakeServers, Port, client_ports, handshake, two_services
-from support import SECOND_VIP, VIP, drops, equal, lab, start, wait_for
+from support import SECOND_VIP, drops, equal, lab, start, wait_for
 from vpnlab.bench import Bench
-from vpnlab.topology import SNAT, client_address
+from vpnlab.topology import SNAT, VIP, client_address
 
 # DSCP 0, EF (46) and the highest, with each value of ECN (RFC 3168 section 5).
 TOS_VALUES = [dscp << 2 | ecn for dscp in (0, 46, 63) for ecn in range(4)]
@@ -126,7 +126,7 @@ def esp_of(size: int) -> bytes:
 def set_inside_mtu(bench: Bench, mtu: int) -> None:
     """The link to the servers; a switch, so all its ends."""
     topology = bench.topology
-    names = [number.name.rsplit("-", 1)[1] for number in topology.servers.values()]
+    names = [f"s{number}" for number in topology.servers]
     topology.lan.ip_batch(f"link set {name} mtu {mtu}" for name in ("lb", *names, "switch"))
     topology.lb.ip("link", "set", "inside", "mtu", str(mtu))
     for server in topology.servers.values():
@@ -146,8 +146,13 @@ def test_checksums() -> None:
         start(bench, two_services(bench), ready=False)
         for path in paths(bench):
             with Capture(bench.topology.servers[1], "eth0") as capture:
-                for udp, data in ((4500, messages.esp(b"text")), (4500, messages.esp(b"odd" * 3)), (4500, ike_of(100, messages.MARKER)),
-                                  (500, ike_of(101)), (4500, ike_of(1401, messages.MARKER))):
+                for udp, data in (
+                    (4500, messages.esp(b"text")),
+                    (4500, messages.esp(b"odd" * 3)),
+                    (4500, ike_of(100, messages.MARKER)),
+                    (500, ike_of(101)),
+                    (4500, ike_of(1401, messages.MARKER)),
+                ):
                     path.client[udp].send(data, (path.vip, udp), source=path.address)
                     path.servers.port(1, udp, path.family).receive()
                     seen = capture.udp(path.seen_by_server(), udp)

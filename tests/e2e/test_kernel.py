@@ -9,7 +9,6 @@ from peers import FakeServers, client_ports, fake_service, handshake
 from support import (
     SECOND_VIP,
     THIRD_VIP,
-    VIP,
     all_connected,
     check_log,
     equal,
@@ -21,7 +20,7 @@ from support import (
 )
 from vpnlab.balancer import binary, service, yaml
 from vpnlab.bench import Bench
-from vpnlab.topology import client_address
+from vpnlab.topology import VIP, client_address
 
 ALL_PARTS = {"table": 1, "rule": 2, "route": 2}
 NO_PARTS = {"table": 0, "rule": 0, "route": 0}
@@ -59,7 +58,8 @@ def test_server_speaks_first() -> None:
     with lab(clients=12, servers=3) as bench:
         start(bench, [fake_service(bench, "transparent", schedule="round-robin")], ready=False)
         servers, client = FakeServers(bench), client_ports(bench)
-        homes = {address: handshake(client, servers, address, VIP[4])[0] for address in map(client_address, range(1, 13))}
+        addresses = [client_address(number) for number in range(1, 13)]
+        homes = {address: handshake(client, servers, address, VIP[4])[0] for address in addresses}
         bench.balancer.kill()
         bench.balancer.restart()
         wait_running(bench.balancer)
@@ -125,7 +125,9 @@ def test_second_start() -> None:
         handshake(client, servers, client_address(3), VIP[4])
 
 
-def run_other(bench: Bench, name: str, services: list[dict[str, object]], wait_s: float = 3.0) -> tuple[int | None, str]:
+def run_other(
+    bench: Bench, name: str, services: list[dict[str, object]], wait_s: float = 3.0
+) -> tuple[int | None, str]:
     """Runs one more ikelb beside the first, with a socket of its own. Its exit status (None: it had to be ended,
     because it did not end by itself) and what it printed."""
     directory = bench.workspace.directory
@@ -147,9 +149,10 @@ def test_failed_start() -> None:
         before = snapshot(lb)
         for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
             for udp in (500, 4500):
+                services = [fake_service(bench, "full-nat", families=(4, 6))]
                 with lb.socket(kind, socket.SOCK_DGRAM) as taken:
                     taken.bind((VIP[family], udp))
-                    status, output = run_other(bench, "failed", [fake_service(bench, "full-nat", families=(4, 6))], 10.0)
+                    status, output = run_other(bench, "failed", services, 10.0)
                 where = f"{VIP[4]}:{udp}" if family == 4 else f"[{VIP[6]}]:{udp}"
                 equal(status, 1, f"exit status with {where} in use")
                 assert where in output, f"{where} is in use, but ikelb says: {output}"

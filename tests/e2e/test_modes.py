@@ -62,7 +62,7 @@ def check_full_nat(family: int) -> None:
 
 
 def test_transparent_v4() -> None:
-    """Transparent over IPv4: real clients connect, their tunnels carry pings, the servers see the clients' addresses."""
+    """Transparent over IPv4: real clients connect, tunnels carry pings, the servers see the clients' own addresses."""
     check_transparent(4)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import messages
 from peers import Address, FakeServers, Port, client_ports, fake_service, handshake, open_handshakes, two_services
-from support import SECOND_VIP, VIP, equal, lab, restart, same_backends, start
-from vpnlab.topology import SNAT, client_address
+from support import SECOND_VIP, equal, lab, restart, same_backends, start
+from vpnlab.topology import SNAT, VIP, client_address, server_address
 
 CLIENTS = range(1, 61)
 # Enough for the shares to show: hashing spreads them with a standard deviation of at most 12.
@@ -76,6 +76,22 @@ def test_two_services() -> None:
         pins = Counter((pin["service"], pin["address"]) for pin in bench.balancer.clients())
         equal(len(pins), 16, "pins of 8 clients at two services")
         equal(set(pins.values()), {1}, "pins of a client at a service")
+
+
+def test_vip_as_snat() -> None:
+    """Full NAT may hide its clients behind the VIP itself: what servers send to the VIP's other ports are replies, and
+    what they send to its ports 500 and 4500 they send as clients."""
+    with lab(clients=4, servers=2) as bench:
+        start(bench, [fake_service(bench, "full-nat", snat=VIP[4], schedule="round-robin")], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        for number in range(1, 5):
+            _, got = handshake(client, servers, client_address(number), VIP[4])
+            equal(got.source[0], VIP[4], "the source that the server sees")
+            assert got.source[1] not in (500, 4500), "full NAT uses a port that is the VIP's own"
+        servers.port(2, 500).send(messages.init(messages.spi()), (VIP[4], 500), source=server_address(2))
+        _, got = servers.receive(500)
+        equal(got.source[0], VIP[4], "the source of a server that is a client")
+        equal(len(bench.balancer.clients()), 5, "clients, a server among them")
 
 
 def test_many_clients() -> None:

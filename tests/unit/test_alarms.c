@@ -34,7 +34,7 @@ static void test_no_backend_of_one_family(void **state)
 
     (void)state;
     pool->backends[1].health = HEALTH_DOWN;
-    assert_int_equal(alarms_of(pool, &pool->services[0], 1000), BIT(NO_BACKEND));
+    assert_int_equal(alarms_of(pool, &pool->services[0], 1000), BIT(NO_BACKEND_FAMILY));
     pool_destroy(pool);
 }
 
@@ -44,9 +44,10 @@ static void test_refusals_are_held(void **state)
     struct service *service = &pool->services[0];
 
     (void)state;
+    service->no_address_ms = 400;
     service->no_port_ms = 500;
     service->no_room_ms = 700;
-    assert_int_equal(alarms_of(pool, service, 700), BIT(NO_SNAT_PORT) | BIT(NO_ROOM));
+    assert_int_equal(alarms_of(pool, service, 700), BIT(NO_SNAT_ADDRESS) | BIT(NO_SNAT_PORT) | BIT(NO_ROOM));
     assert_int_equal(alarms_of(pool, service, 500 + ALARM_HOLD_MS - 1), BIT(NO_SNAT_PORT) | BIT(NO_ROOM));
     assert_int_equal(alarms_of(pool, service, 500 + ALARM_HOLD_MS), BIT(NO_ROOM));
     assert_int_equal(alarms_of(pool, service, 700 + ALARM_HOLD_MS), 0);

@@ -225,7 +225,8 @@ static void test_each_service_has_its_timeouts(void **state)
     end(&f);
 }
 
-/* A sweep looks at no more than it was told, and the next one goes on from there. */
+/* A sweep takes no more steps than it was told, ending an entry takes several, and the next one goes on from
+ * there. */
 static void test_sweep_goes_in_slices(void **state)
 {
     struct fixture f;
@@ -234,7 +235,7 @@ static void test_sweep_goes_in_slices(void **state)
     begin(&f, 64);
     for (uint32_t i = 0; i < 10; i++)
         bindings_confirm(&f.b, add(&f, i, 500, IKE_PORT_500, ONE, 1000), 1000);
-    for (uint32_t left = 10; left > 0; left -= 2) {
+    for (uint32_t left = 10; left > 0; left--) {
         assert_int_equal(flows_count(f.b.flows), left);
         bindings_sweep(&f.b, 61000, 2);
         support_check_bindings(&f.b);
@@ -242,7 +243,7 @@ static void test_sweep_goes_in_slices(void **state)
     assert_int_equal(flows_count(f.b.flows), 0);
     bindings_sweep(&f.b, 61000, 2); /* reaches the end ... */
     bindings_confirm(&f.b, add(&f, 1, 500, IKE_PORT_500, ONE, 70000), 70000);
-    for (int i = 0; i < 8; i++) /* ... and begins again */
+    for (int i = 0; i < 20; i++) /* ... and begins again */
         bindings_sweep(&f.b, 130000, 2);
     assert_int_equal(flows_count(f.b.flows), 0);
     end(&f);
@@ -352,35 +353,74 @@ static void test_a_rival_gives_way(void **state)
     end(&f);
 }
 
-static void test_recycle(void **state)
+/* Somebody who fakes a client's address towards the other VIP must not end its tunnel. */
+static void test_a_rival_in_use_stays(void **state)
+{
+    static const struct support_service twins[] = {
+        {.name = "a",
+         .vips = {"203.0.113.10"},
+         .half_open_timeout_ms = 3000,
+         .idle_timeout_ms = 60000,
+         .backends = {{"x", "10.1.0.1", 0, CONFIG_STATE_ENABLED}}},
+        {.name = "b", .vips = {"203.0.113.11"}, .backends = {{"y", "10.1.0.1", 0, CONFIG_STATE_ENABLED}}},
+    };
+    struct fixture f = {.pool = support_pool(twins, 2)};
+    struct binding_request request = {.client = {.addr = support_addr_v4(1), .port = 4500},
+                                      .service = 1,
+                                      .port = IKE_PORT_4500,
+                                      .backend = 1};
+    enum drop_reason reason;
+    uint32_t flow;
+
+    (void)state;
+    assert_int_equal(bindings_init(&f.b, f.pool, 16, 1), 0);
+    const uint32_t held = add(&f, 1, 4500, IKE_PORT_4500, 0, 1000);
+    bindings_confirm(&f.b, held, 1000);
+    assert_int_equal(bindings_add_pin(&f.b, &request.client.addr, 1, false, 1000, &request.pin), 0);
+    assert_int_equal(bindings_add_flow(&f.b, &request, 3999, &flow, &reason), ERR_EXISTS);
+    assert_true(flow_of(&f, held)->in_use);
+    support_check_bindings(&f.b);
+    assert_int_equal(bindings_add_flow(&f.b, &request, 4000, &flow, &reason), 0); /* silent for too long */
+    assert_int_equal(flow_of(&f, flow)->backend, 1);
+    assert_int_equal(flows_count(f.b.flows), 1);
+    end(&f);
+}
+
+static void test_make_room(void **state)
 {
     struct fixture f;
     uint32_t pin;
 
     (void)state;
-    begin(&f, 16); /* at most 4 unconfirmed pins */
-    assert_false(bindings_recycle(&f.b));
+    begin(&f, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
+    const struct addr other = support_addr_v4(99), known = support_addr_v4(2);
     const uint32_t kept = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
     bindings_confirm(&f.b, kept, 10);
-    const uint32_t kept_pin = flow_of(&f, kept)->pin;
-    add(&f, 1, 501, IKE_PORT_500, ONE, 20); /* unconfirmed, but of a confirmed client */
+    const uint32_t odd = add(&f, 1, 501, IKE_PORT_500, ONE, 20); /* unconfirmed, but of a confirmed client */
     add(&f, 2, 500, IKE_PORT_500, TWO, 30);
     add(&f, 2, 4500, IKE_PORT_4500, TWO, 30);
     const struct addr lonely = support_addr_v4(3);
     assert_int_equal(bindings_add_pin(&f.b, &lonely, ONE, false, 40, &pin), 0);
+    bindings_make_room(&f.b, VPN, &other);
+    assert_int_equal(pins_count(f.b.pins), 3); /* there was room */
 
-    assert_true(bindings_recycle(&f.b)); /* the oldest flow; its pin is confirmed and stays */
-    assert_int_equal(pins_count(f.b.pins), 3);
-    assert_true(bindings_recycle(&f.b)); /* one flow of the second client ... */
-    assert_int_equal(pins_count(f.b.pins), 3);
-    assert_true(bindings_recycle(&f.b)); /* ... and the other, with the pin */
-    assert_int_equal(pins_count(f.b.pins), 2);
-    support_check_bindings(&f.b);
-    assert_true(bindings_recycle(&f.b)); /* the pin that has no flow */
-    assert_false(bindings_recycle(&f.b));
-    assert_int_equal(flows_count(f.b.flows), 1);
-    assert_int_equal(pins_count(f.b.pins), 1);
-    assert_int_equal(pins_get(f.b.pins, kept_pin)->flow_count, 1);
+    add(&f, 4, 500, IKE_PORT_500, TWO, 50);
+    add(&f, 5, 500, IKE_PORT_500, TWO, 50);
+    bindings_make_room(&f.b, VPN, &known); /* it has its pin, and there is room for a flow */
+    assert_int_equal(pins_count(f.b.pins), 5);
+    bindings_make_room(&f.b, VPN, &other);
+    assert_int_equal(pins_find(f.b.pins, VPN, &known), PIN_NONE); /* the oldest pin, with both its flows */
+    assert_int_equal(pins_count(f.b.pins), 4);
+    assert_int_equal(flows_count(f.b.flows), 4);
+    assert_true(flow_of(&f, odd)->in_use);
+
+    for (uint16_t port = 1000; port < 1005; port++)
+        add(&f, 1, port, IKE_PORT_500, ONE, 60);
+    assert_false(flows_has_room(f.b.flows, false));
+    bindings_make_room(&f.b, VPN, &known); /* now the flow, the oldest of all */
+    assert_true(flows_has_room(f.b.flows, false));
+    assert_false(flow_of(&f, odd)->in_use);
+    assert_true(flow_of(&f, kept)->in_use);
     end(&f);
 }
 
@@ -454,7 +494,8 @@ static void step_life(struct random_life *life)
         bindings_move_pin(
             b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
     } else if (what < 86) {
-        (void)bindings_recycle(b);
+        const struct addr client = support_addr_v4(support_random_below(&life->random, 60));
+        bindings_make_room(b, (uint16_t)support_random_below(&life->random, 3), &client);
     } else {
         bindings_sweep(b, life->now_ms, support_random_below(&life->random, 20));
     }
@@ -507,7 +548,8 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_the_next_address_serves),
         cmocka_unit_test(test_a_rival_gives_way),
-        cmocka_unit_test(test_recycle),
+        cmocka_unit_test(test_a_rival_in_use_stays),
+        cmocka_unit_test(test_make_room),
         cmocka_unit_test(test_random),
     };
 
