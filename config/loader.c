@@ -372,6 +372,16 @@ static void reject_unknown_key(struct loader *loader, const struct schema *schem
                         home ? home->name : "", home ? "." : "", meant->name, names);
 }
 
+/* A file for later versions is good for this one if it switches off what this one does not have. */
+static void read_later(struct loader *loader, const struct schema_key *key, struct node *node)
+{
+    if (!key->fallback_text)
+        node_reject_key(loader->report, node, "unknown key: it is not supported by this version of ikelb");
+    else if (node->kind != NODE_SCALAR || strcmp(node->text, key->fallback_text) != 0)
+        node_reject(loader->report, node, "not supported by this version of ikelb; must be %s",
+                    key->fallback_text);
+}
+
 static void read_keys(struct loader *loader, const struct schema *schema, struct node *mapping, void *object)
 {
     const struct node *seen[SCHEMA_KEYS_MAX] = {NULL};
@@ -387,8 +397,7 @@ static void read_keys(struct loader *loader, const struct schema *schema, struct
             node_reject_key(loader->report, node, "duplicate key; it is given on line %zu already",
                             (*earlier)->key->line);
         } else if (key->kind == SCHEMA_LATER) {
-            node_reject_key(loader->report, node,
-                            "unknown key: it is not supported by this version of ikelb");
+            read_later(loader, key, node);
         } else {
             read_node(loader, key, node, object);
         }

@@ -126,7 +126,7 @@ static const struct schema SERVICE = SCHEMA(SERVICE_KEYS, config_service);
 
 /* The sections below lie flat in struct config, hence their offset of 0 in FILE_KEYS. */
 static const struct schema_key ADMIN_KEYS[] = {
-    {.name = "listen", .kind = SCHEMA_LATER},
+    {.name = "listen", .kind = SCHEMA_LATER, .fallback_text = "off"},
     {.name = "token_file", .kind = SCHEMA_LATER},
     {.name = "socket",
      .kind = SCHEMA_PATH,
@@ -136,7 +136,7 @@ static const struct schema_key ADMIN_KEYS[] = {
 static const struct schema ADMIN = SCHEMA(ADMIN_KEYS, config);
 
 static const struct schema_key DATAPLANE_KEYS[] = {
-    {.name = "fastpath", .kind = SCHEMA_LATER},
+    {.name = "fastpath", .kind = SCHEMA_LATER, .fallback_text = "off"},
     {.name = "max_clients",
      .kind = SCHEMA_NUMBER,
      .offset = offsetof(struct config, max_clients),
@@ -147,7 +147,7 @@ static const struct schema_key DATAPLANE_KEYS[] = {
 static const struct schema DATAPLANE = SCHEMA(DATAPLANE_KEYS, config);
 
 static const struct schema_key STATE_KEYS[] = {
-    {.name = "file", .kind = SCHEMA_LATER},
+    {.name = "file", .kind = SCHEMA_LATER, .fallback_text = "off"},
 };
 static const struct schema STATE = SCHEMA(STATE_KEYS, config);
 

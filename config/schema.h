@@ -19,7 +19,7 @@ enum schema_kind {
     SCHEMA_ADDRESSES,    /* array of struct addr, or pointer to one; see `in_place` */
     SCHEMA_SECTION,      /* a struct; see `section` */
     SCHEMA_SECTION_LIST, /* pointer to an array of structs; see `section` */
-    SCHEMA_LATER,        /* a key that only later versions know */
+    SCHEMA_LATER,        /* what later versions do; `fallback_text` asks for what this one does */
 };
 
 struct schema_key {

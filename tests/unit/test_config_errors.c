@@ -147,13 +147,13 @@ static void test_structure(void **state)
         {HEAD BACKENDS "log: {level: info, level: info}\n",
          "t:5:20: log.level: duplicate key; it is given on line 5 already\n"},
         {HEAD BACKENDS "admin:\n  listen: 127.0.0.1:8809\n  token_file: /x\n",
-         "t:6:3: admin.listen: unknown key: it is not supported by this version of ikelb\n"
+         "t:6:11: admin.listen: not supported by this version of ikelb; must be off\n"
          "t:7:3: admin.token_file: unknown key: it is not supported by this version of ikelb\n"},
         {HEAD BACKENDS "admin:\n  listn: x\n", "t:6:3: admin.listn: unknown key; must be one of socket\n"},
         {HEAD BACKENDS "dataplane: {fastpath: auto}\n",
-         "t:5:13: dataplane.fastpath: unknown key: it is not supported by this version of ikelb\n"},
+         "t:5:23: dataplane.fastpath: not supported by this version of ikelb; must be off\n"},
         {HEAD BACKENDS "state:\n  file: /x\n  fiel: /x\n",
-         "t:6:3: state.file: unknown key: it is not supported by this version of ikelb\n"
+         "t:6:9: state.file: not supported by this version of ikelb; must be off\n"
          "t:7:3: state.fiel: unknown key; must be one of (none in this version)\n"},
         {HEAD BACKENDS "log: &a {level: info}\nadmin: *a\n",
          "t:5:6: log: anchors (&name) are not supported; write each value out\n"
@@ -223,7 +223,7 @@ static void test_several(void **state)
          "t:20:10: log.level: \"loud\" is unknown; must be one of error, warn, info, debug\n"
          "t:21:17: admin.socket: \"x\" is not absolute; must be an absolute path of at most 107 printable "
          "ASCII characters\n"
-         "t:21:20: admin.listen: unknown key: it is not supported by this version of ikelb\n"},
+         "t:21:28: admin.listen: not supported by this version of ikelb; must be off\n"},
     };
 
     (void)state;
