@@ -435,14 +435,28 @@ static void test_names(void **state)
     config_destroy(NULL);
 }
 
+/* A file for later versions that switches off what this one does not have. */
+static void test_later_keys_switched_off(void **state)
+{
+    (void)state;
+    config_destroy(
+        parsed(HEAD BACKENDS "admin: {listen: off}\ndataplane: {fastpath: off}\nstate: {file: off}\n"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_accepted_values), cmocka_unit_test(test_longest_texts),
-        cmocka_unit_test(test_largest_lists),   cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_print),           cmocka_unit_test(test_load),
-        cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_accepted_values),
+        cmocka_unit_test(test_longest_texts),
+        cmocka_unit_test(test_largest_lists),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_print),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_later_keys_switched_off),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }
