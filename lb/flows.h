@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/slots.h"
 
-#define FLOW_NONE          UINT32_MAX
+#define FLOW_NONE          SLOT_NONE
 #define FLOW_SOURCE_CLIENT UINT16_MAX /* transparent: the source towards the backend is the client itself */
 
 enum flow_flag {
@@ -52,13 +53,10 @@ struct flow {
     uint16_t source;
     uint16_t source_port;
     uint8_t flags; /* enum flow_flag */
-    uint8_t in_use;
     uint32_t pin;
     uint32_t seen_ms; /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
     uint32_t in_next;
     uint32_t out_next;
-    uint32_t age_prev; /* unconfirmed flows, oldest first; free flows use age_next alone */
-    uint32_t age_next;
 } __attribute__((aligned(64)));
 
 struct flows;
@@ -93,10 +91,9 @@ void flows_remove(struct flows *flows, uint32_t index);
 /* The oldest unconfirmed flow, or FLOW_NONE. */
 uint32_t flows_oldest_unconfirmed(const struct flows *flows);
 
-/* As pins_next(). */
+/* Walks the table in slices: slots_next(). */
 uint32_t flows_next(const struct flows *flows, uint32_t *cursor, uint32_t *budget);
 
 uint32_t flows_count(const struct flows *flows);
 uint32_t flows_unconfirmed_count(const struct flows *flows);
 uint32_t flows_capacity(const struct flows *flows);
-size_t flows_memory(const struct flows *flows);

@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/slots.h"
 
-#define PIN_NONE UINT32_MAX
+#define PIN_NONE SLOT_NONE
 
 /* How far the client's latest handshake has come, as seen in clear IKE headers (RFC 7296 section 1.2). */
 enum pin_stage {
@@ -43,8 +44,6 @@ struct pin {
     uint8_t stage; /* enum pin_stage */
     uint8_t flags; /* enum pin_flag */
     uint32_t hash_next;
-    uint32_t age_prev; /* unconfirmed pins, oldest first; free pins use age_next alone */
-    uint32_t age_next;
 };
 
 struct pins;
@@ -80,19 +79,12 @@ void pins_remove(struct pins *pins, uint32_t index);
 /* The oldest unconfirmed pin, or PIN_NONE. */
 uint32_t pins_oldest_unconfirmed(const struct pins *pins);
 
-/*
- * Walks the table in slices, in a stable order: the next pin in use at *cursor (0 to begin) or after, and
- * *cursor moved behind it. Looks at no more than *budget slots and takes them off *budget. PIN_NONE when the
- * budget is used up, or, with budget left, when the table has ended.
- */
+/* Walks the table in slices: slots_next(). */
 uint32_t pins_next(const struct pins *pins, uint32_t *cursor, uint32_t *budget);
 
 uint32_t pins_count(const struct pins *pins);
 uint32_t pins_unconfirmed_count(const struct pins *pins);
 uint32_t pins_capacity(const struct pins *pins);
-
-/* Bytes of memory that a full table takes. */
-size_t pins_memory(const struct pins *pins);
 
 /* "init-sent" and so on; the words that users see. */
 const char *pin_stage_name(enum pin_stage stage);

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import messages
-from peers import FakeServers, Port, client_ports, fake_service, handshake, two_services
+from peers import Address, FakeServers, Port, client_ports, fake_service, handshake, two_services
 from raw import RawSocket, UdpHeader
 from support import (
     MAX_CLIENTS,
@@ -33,16 +33,18 @@ LAP = 500  # datagrams after which ikelb must have seen all so far, so that no s
 SNAT_PORTS = 64511 - 1024
 
 
-def in_laps(balancer: Balancer, servers: FakeServers, count: int, send: Callable[[int], None]) -> None:
-    """Sends datagrams 0, 1, 2, ... and throws away what the servers get of them."""
+def in_laps(balancer: Balancer, servers: FakeServers, count: int, send: Callable[[int], None]) -> set[Address]:
+    """Sends datagrams 0, 1, 2, ... and returns the sources under which the servers saw them."""
     begin = accounted_for(balancer)
+    sources: set[Address] = set()
     for number in range(count):
         send(number)
         if number % LAP == LAP - 1 or number == count - 1:
             wait_for(lambda: accounted_for(balancer) - begin == number + 1, f"{number + 1} datagrams accounted for")
             for port in servers.ports.values():
-                while port.poll():
-                    pass
+                while got := port.poll():
+                    sources.add(got.source)
+    return sources
 
 
 def test_flood_of_handshakes() -> None:
@@ -94,9 +96,11 @@ def test_ports_run_out() -> None:
             def open_flow(number: int) -> None:
                 raw.udp(UdpHeader(client_address(2), number + 1, VIP[4], 4500), messages.esp(b"one more"))
 
-            in_laps(balancer, servers, SNAT_PORTS + 10, open_flow)
+            sources = in_laps(balancer, servers, SNAT_PORTS + 10, open_flow)
         # One port is the first client's.
         equal(drops(balancer)["no_snat_port"], 11, "packets dropped for want of a port")
+        equal(len(sources | {got.source}), SNAT_PORTS, "sources that the server saw")
+        assert not {port for _, port in sources} & {500, 4500}, "a port of IKE itself was used"
         alarms = balancer.status()["services"][0]["alarms"]
         assert len(alarms) == 1 and "source ports" in alarms[0], f"alarms: {alarms}"
         wait_log(balancer, "ALARM: all source ports")

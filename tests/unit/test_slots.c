@@ -1,0 +1,146 @@
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+
+#include "base/slots.h"
+#include "tests/unit/support.h"
+
+static void test_bounds(void **state)
+{
+    struct slots s;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, 4, 2), 0);
+    assert_int_equal(slots_oldest(&s), SLOT_NONE);
+    assert_int_equal(slots_take(&s, false), 0);
+    assert_int_equal(slots_take(&s, false), 1);
+    assert_false(slots_has_room(&s, false)); /* the unconfirmed share is used up ... */
+    assert_int_equal(slots_take(&s, false), SLOT_NONE);
+    assert_int_equal(slots_take(&s, true), 2); /* ... which does not matter to the confirmed */
+    slots_confirm(&s, 0);
+    slots_confirm(&s, 0);
+    assert_int_equal(s.unconfirmed, 1);
+    assert_int_equal(slots_oldest(&s), 1);
+    assert_int_equal(slots_take(&s, false), 3);
+    assert_false(slots_has_room(&s, true));
+    assert_int_equal(slots_take(&s, true), SLOT_NONE);
+    slots_release(&s, 2);
+    assert_int_equal(s.count, 3);
+    assert_int_equal(slots_take(&s, true), 2);
+    slots_deinit(&s);
+}
+
+static void test_walk_in_slices(void **state)
+{
+    struct slots s;
+    uint32_t cursor = 0, budget = 3;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, 10, 10), 0);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(slots_take(&s, i % 2), i);
+    slots_release(&s, 1);
+    assert_int_equal(slots_next(&s, &cursor, &budget), 0);
+    assert_int_equal(slots_next(&s, &cursor, &budget), 2); /* two steps */
+    assert_int_equal(budget, 0);
+    assert_int_equal(slots_next(&s, &cursor, &budget), SLOT_NONE);
+    budget = 10;
+    for (uint32_t i = 3; i < 6; i++)
+        assert_int_equal(slots_next(&s, &cursor, &budget), i);
+    assert_int_equal(slots_next(&s, &cursor, &budget), SLOT_NONE);
+    assert_int_equal(budget, 7);
+    slots_deinit(&s);
+}
+
+#define CAPACITY 50
+#define SHARE    20
+
+enum use { FREE, CONFIRMED, UNCONFIRMED };
+
+/* The obvious model: what each slot is, and the unconfirmed ones in order of age. */
+struct model {
+    enum use use[CAPACITY];
+    uint32_t ages[CAPACITY];
+    uint32_t unconfirmed;
+    uint32_t count;
+};
+
+static void forget_age(struct model *m, uint32_t index)
+{
+    for (uint32_t i = 0; i < m->unconfirmed; i++) {
+        if (m->ages[i] == index) {
+            memmove(&m->ages[i], &m->ages[i + 1], (m->unconfirmed - i - 1) * sizeof m->ages[0]);
+            m->unconfirmed--;
+            return;
+        }
+    }
+}
+
+static void check(const struct slots *s, const struct model *m)
+{
+    uint32_t cursor = 0, budget = UINT32_MAX, found = 0, index;
+
+    while ((index = slots_next(s, &cursor, &budget)) != SLOT_NONE) {
+        assert_true(m->use[index] != FREE);
+        found++;
+    }
+    assert_int_equal(found, m->count);
+    assert_int_equal(s->count, m->count);
+    assert_int_equal(s->unconfirmed, m->unconfirmed);
+    assert_int_equal(slots_oldest(s), m->unconfirmed ? m->ages[0] : SLOT_NONE);
+}
+
+static void take(struct slots *s, struct model *m, bool confirmed)
+{
+    const bool room = m->count < CAPACITY && (confirmed || m->unconfirmed < SHARE);
+    const uint32_t index = slots_take(s, confirmed);
+
+    assert_int_equal(index != SLOT_NONE, room);
+    if (!room)
+        return;
+    assert_true(index < CAPACITY && m->use[index] == FREE);
+    m->use[index] = confirmed ? CONFIRMED : UNCONFIRMED;
+    m->count++;
+    if (!confirmed)
+        m->ages[m->unconfirmed++] = index;
+}
+
+static void test_random(void **state)
+{
+    uint64_t random = support_seed();
+    struct model m = {0};
+    struct slots s;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, CAPACITY, SHARE), 0);
+    for (int step = 0; step < 100000; step++) {
+        const uint32_t index = support_random_below(&random, CAPACITY);
+        const uint32_t what = support_random_below(&random, 4);
+        if (what < 2) {
+            take(&s, &m, what);
+        } else if (m.use[index] != FREE) {
+            forget_age(&m, index);
+            if (what == 2) {
+                slots_confirm(&s, index);
+                m.use[index] = CONFIRMED;
+            } else {
+                slots_release(&s, index);
+                m.use[index] = FREE;
+                m.count--;
+            }
+        }
+        check(&s, &m);
+    }
+    slots_deinit(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_walk_in_slices),
+        cmocka_unit_test(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
