@@ -4,6 +4,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "lb/sockets.h"
+
 enum { PORT_500, PORT_4500 };
 
 static bool is_alive(const struct inquiry_result *r)
@@ -61,13 +63,26 @@ static void print_vendors(const struct inquiry_result *r, const struct term *ter
     }
 }
 
+static bool is_own_address(const struct addr *addr)
+{
+    struct addr src;
+    uint32_t mtu;
+
+    /* The kernel answers to itself from the very address that it was asked at. */
+    return sockets_route(addr, &src, &mtu) == 0 && addr_equal(&src, addr);
+}
+
 /* What to do about what is wrong, in the words of somebody who looks for the cause of an error 809. */
 static void print_advice(const struct inquiry_result *r, const struct term *term)
 {
     const bool alive_500 = r->ports[PORT_500].alive;
     const bool alive_4500 = r->ports[PORT_4500].alive;
 
-    if (!alive_500 && !alive_4500)
+    if (!alive_500 && !alive_4500 && is_own_address(&r->target))
+        fputs("  To do: this address is this machine's own. If ikelb serves it here, ask from\n"
+              "  another machine: ikelb does not forward what its own machine sends to a VIP.\n",
+              term->out);
+    else if (!alive_500 && !alive_4500)
         fputs("  To do: check that this is the server's address, that its VPN service runs,\n"
               "  and that every firewall on the way lets UDP 500 and 4500 through, in both\n"
               "  directions. Clients see error 809.\n",

@@ -25,7 +25,7 @@ T = TypeVar("T")
 SECOND_VIP = {4: "203.0.113.11", 6: "2001:db8:113::11"}
 THIRD_VIP = {4: "203.0.113.12", 6: "2001:db8:113::12"}
 
-# Tables of the size of a test: their memory then tells little lies about what ikelb needs.
+# Tables of a test's size, so that they can be filled up, and so that their memory does not hide other growth.
 MAX_CLIENTS = 10000
 
 TAIL_LINES = 40
@@ -45,9 +45,8 @@ def lab(*, clients: int, servers: int) -> Iterator[Bench]:
                 lo += [f"addr add {vips[6]}/128 dev lo nodad" for vips in (SECOND_VIP, THIRD_VIP)]
                 bench.topology.lb.ip_batch(lo)
                 yield bench
-                balancer = _balancer(bench)
-                if balancer is not None and balancer.process.exit_status() is None:
-                    stop(bench)
+                if _balancer(bench) is not None:
+                    stop(bench)  # If it has ended already, in the test or by a crash, its status tells.
             except BaseException as error:
                 if not isinstance(error, Interrupted):
                     _print_tails(logs)
