@@ -1,8 +1,10 @@
 /* The program: finds the subcommand and hands over to it. */
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/check.h"
 #include "app/cli.h"
@@ -84,10 +86,22 @@ static int help_command(int argc, char **argv)
     return subcommand->run(2, words);
 }
 
+/*
+ * A standard stream that was closed before the start must not be given to a socket by the next open: what is
+ * logged would go out as packets. Opened for reading, it stays as useless for writing as it was.
+ */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDONLY); /* the lowest free number, which is this one */
+}
+
 int main(int argc, char **argv)
 {
     const struct subcommand *subcommand;
 
+    hold_standard_streams();
     /* A reader that goes away is seen as a failed write, and a closed connection as an error, not as a
      * signal. */
     signal(SIGPIPE, SIG_IGN);

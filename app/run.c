@@ -1,6 +1,5 @@
 #include "app/run.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 #include "app/cli.h"
@@ -25,7 +24,6 @@ static int run(const char *file)
 
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
-    signal(SIGPIPE, SIG_IGN);
     const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
     const int err = daemon_run(config, &log);
     config_destroy(config);

@@ -1,5 +1,6 @@
 """What ikelb puts into the kernel: taken over after a crash, gone at the end, and nobody else's is touched."""
 
+import os
 import signal
 import socket
 
@@ -16,6 +17,7 @@ from support import (
     lab,
     start,
     stop,
+    wait_for,
     wait_running,
 )
 from vpnlab.balancer import binary, service, yaml
@@ -180,3 +182,20 @@ def check_same_rule(bench: Bench) -> None:
     unchanged(before, snapshot(lb), "after a start beside a foreign rule like ikelb's")
     rule[1] = "del"
     lb.ip(*rule)
+
+
+def test_closed_streams() -> None:
+    """Started with its standard streams closed, ikelb gives none of their numbers to a socket: a log line would leave as
+    a packet."""
+    with lab(clients=1, servers=1) as bench:
+        file = bench.workspace.directory / "closed.yaml"
+        at = bench.workspace.directory / "closed.sock"
+        file.write_text(yaml({"services": [fake_service(bench, "transparent")], "admin": {"socket": str(at)}}))
+        process = bench.workspace.processes.start(
+            "closed", ["sh", "-c", f"exec {binary()} run -c {file} <&- >&- 2>&-"], bench.log_dir / "closed",
+            namespace=bench.topology.lb)
+        wait_for(at.exists, "ikelb's socket")
+        for number in range(3):
+            equal(os.readlink(f"/proc/{process.pid}/fd/{number}"), "/dev/null", f"what descriptor {number} is")
+        bench.workspace.processes.stop([process])
+        equal(process.exit_status(), 0, "exit status")
