@@ -45,8 +45,8 @@ FOREIGN_RULES = (
     "rule add fwmark 0x45000000/0xff000000 priority 46 lookup 100",
     "rule add fwmark 0x45000000/0xff000000 priority 45 lookup 4501",
     "rule add fwmark 0x45000000 priority 45 lookup 4500",
-    "rule add iif outside priority 45 dport 4501 ipproto udp lookup 4500",
-    "rule add priority 44 ipproto udp sport 501 blackhole",
+    "rule add iif outside priority 45 dport 4501 ipproto 17 lookup 4500",
+    "rule add priority 44 ipproto 17 sport 501 blackhole",
 )
 FOREIGN_ROUTES = {
     4: (
