@@ -10,7 +10,7 @@ uint32_t pace_first_ms(uint32_t interval_ms, uint32_t random)
 uint32_t pace_next_ms(uint32_t interval_ms, uint32_t random)
 {
     const uint32_t tenth = interval_ms / 10;
-    const uint32_t next = interval_ms - tenth + (uint32_t)(random % (2 * (uint64_t)tenth + 1));
+    const uint32_t next = interval_ms - random % (tenth + 1);
 
     return next ? next : 1;
 }

@@ -9,7 +9,7 @@
 uint32_t pace_first_ms(uint32_t interval_ms, uint32_t random);
 
 /*
- * From the start of one probe to that of the next: the interval plus or minus up to a tenth of it, at
- * least 1.
+ * From the start of one probe to that of the next: the interval less up to a tenth of it, at least 1. Never
+ * more, so that `fall` intervals and a timeout are what a dead backend can take to be found.
  */
 uint32_t pace_next_ms(uint32_t interval_ms, uint32_t random);

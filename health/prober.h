@@ -14,7 +14,7 @@ struct health_settings {
     enum health_probe probe;
     struct addr target;
     uint16_t tcp_port;    /* HEALTH_PROBE_TCP only */
-    uint32_t interval_ms; /* from the start of a probe to that of the next, plus or minus a tenth; at least
+    uint32_t interval_ms; /* from the start of a probe to that of the next, less up to a tenth; at least
                              timeout_ms */
     uint32_t timeout_ms;
     uint32_t rise;
