@@ -103,6 +103,11 @@ uint32_t slots_oldest(const struct slots *s)
     return s->oldest;
 }
 
+uint32_t slots_younger(const struct slots *s, uint32_t index)
+{
+    return s->slots[index].younger;
+}
+
 uint32_t slots_next(const struct slots *s, uint32_t *cursor, uint32_t *budget)
 {
     while (*cursor < s->untouched && *budget) {

@@ -42,8 +42,10 @@ void slots_confirm(struct slots *s, uint32_t index);
 /* Frees a slot in use. */
 void slots_release(struct slots *s, uint32_t index);
 
-/* The oldest unconfirmed slot, or SLOT_NONE. */
+/* The oldest unconfirmed slot, and the next younger one of an unconfirmed slot; SLOT_NONE if there is none.
+ */
 uint32_t slots_oldest(const struct slots *s);
+uint32_t slots_younger(const struct slots *s, uint32_t index);
 
 /*
  * Walks the table in slices, in a stable order: the next slot in use at *cursor (0 to begin) or after, and

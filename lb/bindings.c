@@ -8,6 +8,10 @@
 /* One packet may end a few bindings more than it makes, so that the tables recover under a flood. */
 #define MAKE_ROOM_TRIES 16
 
+/* Unconfirmed flows that are looked at for a source port: a service has few servers, so one of them holds it.
+ */
+#define MAKE_PORT_LOOKS 64
+
 /* Steps of a sweep that ending an entry counts for: five or so cache lines anywhere in memory. */
 #define EXPIRY_STEPS 16
 
@@ -147,8 +151,9 @@ static int displace_rival(struct bindings *b, const struct flow *flow, uint64_t 
         return 0;
     const struct flow *held = flows_get(b->flows, rival);
     const uint32_t rest_ms = service_of(b, held)->persistence.half_open_timeout_ms;
-    if (held->flags & FLOW_CONFIRMED && !is_due((uint32_t)now_ms, held->seen_ms, rest_ms))
-        return ERR_EXISTS; /* a living tunnel is longer silent than this only if it has no keepalives */
+    if (held->flags & FLOW_CONFIRMED && !is_due((uint32_t)now_ms, held->client_ms, rest_ms))
+        return ERR_EXISTS; /* the client of a living tunnel sends keepalives, every 20 s or so (RFC 3948
+                              section 4) */
     bindings_remove_flow(b, rival);
     return 0;
 }
@@ -217,14 +222,12 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
 
-/* Ends the oldest unconfirmed flow, and its pin if nothing holds that any more; the pin `keep` stays. */
-static void end_oldest_flow(struct bindings *b, uint32_t keep)
+/* Ends a flow before its time, and its pin if that is unconfirmed and held by nothing else; the pin `keep`
+ * stays. */
+static void end_flow(struct bindings *b, uint32_t flow, uint32_t keep)
 {
-    const uint32_t flow = flows_oldest_unconfirmed(b->flows);
-
-    if (flow == FLOW_NONE)
-        return;
     const uint32_t pin = flows_get(b->flows, flow)->pin;
+
     bindings_remove_flow(b, flow);
     const struct pin *p = pins_get(b->pins, pin);
     if (pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
@@ -253,10 +256,10 @@ static void end_oldest_pin(struct bindings *b)
     if (pin->flow_count == 0)
         remove_pin(b, index);
     else
-        end_oldest_flow(b, PIN_NONE);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE);
 }
 
-void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client)
+void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client, uint64_t now_ms)
 {
     const uint32_t own = pins_find(b->pins, service, client);
     int tries = MAKE_ROOM_TRIES;
@@ -264,7 +267,33 @@ void bindings_make_room(struct bindings *b, uint16_t service, const struct addr 
     while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) && tries-- > 0)
         end_oldest_pin(b);
     while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
-        end_oldest_flow(b, own);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), own);
+    if (tries < MAKE_ROOM_TRIES)
+        b->pool->services[service].no_room_ms = now_ms;
+}
+
+/* Towards another server, or another port of it, or from an address that is not the service's, a port is no
+ * help. */
+static bool holds_such_port(const struct bindings *b, const struct flow *flow,
+                            const struct binding_request *request)
+{
+    return flow->source != FLOW_SOURCE_CLIENT && flow->listener / IKE_PORT_COUNT == request->service &&
+           flow->listener % IKE_PORT_COUNT == request->port &&
+           flow->server == b->pool->backends[request->backend].server;
+}
+
+bool bindings_make_port(struct bindings *b, const struct binding_request *request)
+{
+    uint32_t flow = flows_oldest_unconfirmed(b->flows);
+
+    for (int looked_at = 0; flow != FLOW_NONE && looked_at < MAKE_PORT_LOOKS; looked_at++) {
+        if (holds_such_port(b, flows_get(b->flows, flow), request)) {
+            end_flow(b, flow, request->pin);
+            return true;
+        }
+        flow = flows_younger_unconfirmed(b->flows, flow);
+    }
+    return false;
 }
 
 /* Takes the steps that ending an entry costs off the budget; a sweep always gets somewhere. */

@@ -67,7 +67,13 @@ void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
  * without them is impossible: the oldest unconfirmed bindings end before their time. Never ends the client's
  * own pin, and ends nothing where that would make no room. Bounded work; may leave it full.
  */
-void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client);
+void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client, uint64_t now_ms);
+
+/*
+ * The same for a source port, after bindings_add_flow() has found none for this request: among the oldest
+ * unconfirmed flows, the first that holds such a port ends. False if none of them does.
+ */
+bool bindings_make_port(struct bindings *b, const struct binding_request *request);
 
 /*
  * Ends what has expired: the oldest unconfirmed flows, in order of age until one is not due, and whatever is

@@ -103,6 +103,7 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     struct flow *flow = flows_get(b->flows, index);
     struct endpoint src = packet->src;
 
+    flow->client_ms = (uint32_t)now_ms;
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
     handshake_from_client(b, index, datagram);
@@ -144,7 +145,13 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
         .pin = choice->pin,
     };
 
-    return bindings_add_flow(b, &request, now_ms, flow, reason);
+    int err = bindings_add_flow(b, &request, now_ms, flow, reason);
+    if (err && *reason == DROP_NO_SNAT_PORT) {
+        b->pool->services[packet->service].no_port_ms = now_ms;
+        if (bindings_make_port(b, &request))
+            err = bindings_add_flow(b, &request, now_ms, flow, reason);
+    }
+    return err;
 }
 
 /* For the alarms (lb/alarms.h). */
@@ -152,8 +159,6 @@ static void note_refusal(struct service *service, enum drop_reason reason, uint6
 {
     if (reason == DROP_NO_SNAT_ADDRESS)
         service->no_address_ms = now_ms;
-    else if (reason == DROP_NO_SNAT_PORT)
-        service->no_port_ms = now_ms;
     else if (reason == DROP_TABLE_FULL)
         service->no_room_ms = now_ms;
 }
@@ -163,10 +168,10 @@ static void note_refusal(struct service *service, enum drop_reason reason, uint6
  * the clients that come after it, the oldest unconfirmed ones give way: a real client needs its place for one
  * round trip only.
  */
-static void make_room(struct bindings *b, const struct steer_request *request)
+static void make_room(struct bindings *b, const struct steer_request *request, uint64_t now_ms)
 {
     if (b->pool->services[request->service].mode == CONFIG_MODE_FULL_NAT && request->may_pin)
-        bindings_make_room(b, request->service, &request->client);
+        bindings_make_room(b, request->service, &request->client, now_ms);
 }
 
 /*
@@ -190,7 +195,7 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     uint32_t flow;
 
     if (old_flow == FLOW_NONE)
-        make_room(b, &request);
+        make_room(b, &request, now_ms);
     const struct steer_choice choice = steer(b, &request, now_ms);
     if (choice.backend == POOL_NONE) {
         drop(dp, DROP_NO_BACKEND, verdict);
@@ -198,7 +203,7 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     }
     if (old_flow != FLOW_NONE) {
         bindings_remove_flow(b, old_flow);
-        make_room(b, &request);
+        make_room(b, &request, now_ms);
     }
     if (choice.pin != PIN_NONE && request.may_pin &&
         add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0) {

@@ -131,6 +131,7 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     struct flow *made = &flows->flows[slot];
     *made = *flow;
     made->flags = confirmed ? FLOW_CONFIRMED : 0;
+    made->client_ms = (uint32_t)now_ms;
     made->seen_ms = (uint32_t)now_ms;
     made->in_next = *in_head;
     made->out_next = *out_head;
@@ -176,6 +177,11 @@ void flows_remove(struct flows *flows, uint32_t index)
 uint32_t flows_oldest_unconfirmed(const struct flows *flows)
 {
     return slots_oldest(&flows->slots);
+}
+
+uint32_t flows_younger_unconfirmed(const struct flows *flows, uint32_t index)
+{
+    return slots_younger(&flows->slots, index);
 }
 
 uint32_t flows_next(const struct flows *flows, uint32_t *cursor, uint32_t *budget)

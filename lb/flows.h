@@ -54,7 +54,8 @@ struct flow {
     uint16_t source_port;
     uint8_t flags; /* enum flow_flag */
     uint32_t pin;
-    uint32_t seen_ms; /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
+    uint32_t client_ms; /* the latest packet of the client, truncated likewise */
+    uint32_t seen_ms;   /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
     uint32_t in_next;
     uint32_t out_next;
 } __attribute__((aligned(64)));
@@ -88,8 +89,10 @@ struct flow_out_key flow_out_key(const struct flow *flow);
 void flows_confirm(struct flows *flows, uint32_t index, uint64_t now_ms);
 void flows_remove(struct flows *flows, uint32_t index);
 
-/* The oldest unconfirmed flow, or FLOW_NONE. */
+/* The oldest unconfirmed flow, and the next younger one of an unconfirmed flow; FLOW_NONE if there is none.
+ */
 uint32_t flows_oldest_unconfirmed(const struct flows *flows);
+uint32_t flows_younger_unconfirmed(const struct flows *flows, uint32_t index);
 
 /* Walks the table in slices: slots_next(). */
 uint32_t flows_next(const struct flows *flows, uint32_t *cursor, uint32_t *budget);

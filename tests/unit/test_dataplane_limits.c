@@ -295,10 +295,35 @@ static void test_a_port_comes_back_with_expiry(void **state)
         const struct verdict v = init(&net, client);
         assert_int_equal(v.action, VERDICT_TO_BACKEND);
         assert_int_equal(v.src.port, 2000);
+        support_reply(&net, &v, SUPPORT_AUTH_ANSWER); /* proved: it need not give way */
         assert_int_equal(init(&net, 100).reason, DROP_NO_SNAT_PORT);
-        net.now_ms += 3000;
+        net.now_ms += 60000;
         dataplane_sweep(&net.dp, net.now_ms, 1000);
     }
+    support_net_deinit(&net);
+}
+
+/* A flood that takes all ports shuts nobody out: the oldest handshake that got nowhere gives its port. */
+static void test_an_unconfirmed_port_gives_way(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    begin(&net, CONFIG_MODE_FULL_NAT, CONFIG_SCHEDULE_ROUND_ROBIN, MAX_CLIENTS);
+    use_up_ports(&net, 2000);
+    const uint16_t other = init(&net, 1).backend; /* the oldest of all, but at another server */
+    for (uint16_t i = 0; i < 3; i++)
+        net.pool->backends[i].health = i == (other + 1) % 3 ? HEALTH_UP : HEALTH_DOWN;
+    for (uint32_t client = 2; client < 6; client++) {
+        assert_int_equal(init(&net, client).src.port, 2000);
+        assert_non_null(support_flow(&net, 0, client_of(client, 500), IKE_PORT_500));
+        assert_null(
+            support_flow(&net, 0, client_of(client - 1, 500), client > 2 ? IKE_PORT_500 : IKE_PORT_4500));
+        assert_int_equal(has_alarm(&net, ALARM_NO_SNAT_PORT), client > 2);
+        support_check_bindings(&net.dp.bindings);
+    }
+    assert_non_null(support_flow(&net, 0, client_of(1, 500), IKE_PORT_500));
+    assert_int_equal(net.dp.drops[DROP_NO_SNAT_PORT], 0);
     support_net_deinit(&net);
 }
 
@@ -376,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_recycled_in_vain),
         cmocka_unit_test(test_source_ports_run_out),
         cmocka_unit_test(test_a_port_comes_back_with_expiry),
+        cmocka_unit_test(test_an_unconfirmed_port_gives_way),
         cmocka_unit_test(test_full_nat_without_collision),
         cmocka_unit_test(test_two_vips_one_server),
     };

@@ -87,7 +87,12 @@ static void check(const struct slots *s, const struct model *m)
     assert_int_equal(found, m->count);
     assert_int_equal(s->count, m->count);
     assert_int_equal(s->unconfirmed, m->unconfirmed);
-    assert_int_equal(slots_oldest(s), m->unconfirmed ? m->ages[0] : SLOT_NONE);
+    index = slots_oldest(s);
+    for (uint32_t i = 0; i < m->unconfirmed; i++) {
+        assert_int_equal(index, m->ages[i]);
+        index = slots_younger(s, index);
+    }
+    assert_int_equal(index, SLOT_NONE);
 }
 
 static void take(struct slots *s, struct model *m, bool confirmed)
