@@ -8,9 +8,25 @@
 
 #include "base/err.h"
 #include "lb/kernel.h"
+#include "lb/ports.h"
 
-/* Writes "ADDR, ADDR, ..." of one family; the number written. */
-static size_t put_servers(FILE *out, const struct pool *pool, int family)
+/* Ports of this machine that full NAT never uses (lb/ports.h): what comes to them answers some other program.
+ */
+#define SPARED_PORTS "{ 0-1023, 4500, 64512-65535 }"
+_Static_assert(PORTS_FIRST == 1024 && PORTS_LAST == 64511 && PORTS_RESERVED == 4500,
+               "SPARED_PORTS follows lb/ports.h");
+
+/* One address family's share of the table. */
+struct family {
+    int family;
+    const char *ip;     /* nft's word for it */
+    const char *suffix; /* of the names of its sets and chains */
+    uint16_t port;      /* of the socket of the way back */
+    bool full_nat;      /* any service in that mode? */
+};
+
+/* Writes "ADDR, ADDR, ..." of one family. */
+static void put_servers(FILE *out, const struct pool *pool, int family)
 {
     char text[ADDR_TEXT_MAX];
     size_t count = 0;
@@ -18,10 +34,9 @@ static size_t put_servers(FILE *out, const struct pool *pool, int family)
     for (size_t i = 0; i < pool->server_count; i++)
         if (addr_family(&pool->servers[i]) == family)
             fprintf(out, "%s%s", count++ ? ", " : "", addr_format(&pool->servers[i], text));
-    return count;
 }
 
-static size_t put_vips(FILE *out, const struct pool *pool, int family)
+static void put_vips(FILE *out, const struct pool *pool, int family)
 {
     char text[ADDR_TEXT_MAX];
     size_t count = 0;
@@ -31,75 +46,100 @@ static size_t put_vips(FILE *out, const struct pool *pool, int family)
         if (vip)
             fprintf(out, "%s%s", count++ ? ", " : "", addr_format(vip, text));
     }
-    return count;
 }
 
-static void put_set(FILE *out, const char *name, const struct pool *pool, int family,
-                    size_t (*put)(FILE *, const struct pool *, int))
+static void put_set(FILE *out, const char *name, const struct pool *pool, const struct family *f,
+                    void (*put)(FILE *, const struct pool *, int))
 {
-    fprintf(out, "  set %s%s {\n    type %s\n    elements = { ", name, family == AF_INET ? "4" : "6",
-            family == AF_INET ? "ipv4_addr" : "ipv6_addr");
-    put(out, pool, family);
+    fprintf(out, "  set %s%s {\n    type %s\n    elements = { ", name, f->suffix,
+            f->family == AF_INET ? "ipv4_addr" : "ipv6_addr");
+    put(out, pool, f->family);
     fprintf(out, " }\n  }\n");
 }
 
-/* One family's lines of the three chains; `chain` says which. */
-static void put_rules(FILE *out, const char *chain, int family, uint16_t port)
+/* What ikelb carries needs no connection tracking. */
+static void put_untrack_in(FILE *out, const struct family *f)
 {
-    const char *ip = family == AF_INET ? "ip" : "ip6";
-    const char *n = family == AF_INET ? "4" : "6";
-
-    if (strcmp(chain, "untrack_in") == 0) {
-        fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } notrack\n", ip, n);
-        fprintf(out, "    %s saddr @backends%s udp sport { 500, 4500 } notrack\n", ip, n);
-    } else if (strcmp(chain, "untrack_out") == 0) {
-        fprintf(out, "    %s saddr @vips%s udp sport { 500, 4500 } notrack\n", ip, n);
-        fprintf(out, "    %s daddr @backends%s udp dport { 500, 4500 } notrack\n", ip, n);
-    } else {
-        /*
-         * What claims to come from a backend must come in where the route to that backend goes out, or
-         * anybody could speak for it. A backend that is a client of a VIP itself is a client, not a reply; a
-         * VIP may be a SNAT address, too, whose ports are others (lb/ports.h).
-         */
-        fprintf(
-            out,
-            "    %s saddr @backends%s udp sport { 500, 4500 } fib saddr . iif oif missing counter return\n",
-            ip, n);
-        fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } return\n", ip, n);
-        fprintf(out,
-                "    %s saddr @backends%s udp sport { 500, 4500 } "
-                "meta mark set meta mark and 0x%08x or 0x%08x tproxy %s to :%u accept\n",
-                ip, n, ~KERNEL_MARK_MASK, KERNEL_MARK, ip, port);
-    }
+    fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } notrack\n", f->ip, f->suffix);
+    fprintf(out, "    %s saddr @backends%s udp sport { 500, 4500 } notrack\n", f->ip, f->suffix);
 }
 
-static void put_chain(FILE *out, const char *name, const char *hook, struct io_return_ports ports)
+static void put_untrack_out(FILE *out, const struct family *f)
 {
-    fprintf(out, "  chain %s {\n    type filter hook %s\n", name, hook);
-    if (ports.v4)
-        put_rules(out, name, AF_INET, ports.v4);
-    if (ports.v6)
-        put_rules(out, name, AF_INET6, ports.v6);
+    fprintf(out, "    %s saddr @vips%s udp sport { 500, 4500 } notrack\n", f->ip, f->suffix);
+    fprintf(out, "    %s daddr @backends%s udp dport { 500, 4500 } notrack\n", f->ip, f->suffix);
+}
+
+static void put_replies(FILE *out, const struct family *f)
+{
+    fprintf(out, "    %s saddr @backends%s udp sport { 500, 4500 } goto replies%s\n", f->ip, f->suffix,
+            f->suffix);
+}
+
+/*
+ * Replies go to our socket, with three exceptions. What claims to come from a backend must come in where the
+ * route to that backend goes out, or anybody could speak for it. What a backend sends to a VIP's own ports
+ * comes from a client. And what it sends to an address of this machine, but to no port of full NAT, answers
+ * some program here.
+ */
+static void put_family_chain(FILE *out, const struct family *f)
+{
+    fprintf(out, "  chain replies%s {\n", f->suffix);
+    fprintf(out, "    fib saddr . iif oif missing counter return\n");
+    fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } return\n", f->ip, f->suffix);
+    fprintf(out, "    %sfib daddr type local return\n", f->full_nat ? "udp dport " SPARED_PORTS " " : "");
+    fprintf(out,
+            "    meta l4proto udp meta mark set meta mark and 0x%08x or 0x%08x tproxy %s to :%u accept\n",
+            ~KERNEL_MARK_MASK, KERNEL_MARK, f->ip, f->port);
     fprintf(out, "  }\n");
+}
+
+static void put_base_chain(FILE *out, const char *name, const char *hook, const struct family *families,
+                           size_t count, void (*put)(FILE *, const struct family *))
+{
+    fprintf(out, "  chain %s {\n    type filter hook %s; policy accept;\n", name, hook);
+    for (size_t i = 0; i < count; i++)
+        put(out, &families[i]);
+    fprintf(out, "  }\n");
+}
+
+static bool has_full_nat(const struct pool *pool, int family)
+{
+    for (size_t i = 0; i < pool->service_count; i++)
+        if (pool->services[i].mode == CONFIG_MODE_FULL_NAT && pool_vip(&pool->services[i], family))
+            return true;
+    return false;
 }
 
 /* `add` before `delete` makes the deletion succeed whether or not the table was there. */
 static void put_ruleset(FILE *out, const struct pool *pool, struct io_return_ports ports)
 {
-    static const int families[] = {AF_INET, AF_INET6};
+    struct family families[2];
+    size_t count = 0;
 
+    if (ports.v4)
+        families[count++] = (struct family){AF_INET, "ip", "4", ports.v4, has_full_nat(pool, AF_INET)};
+    if (ports.v6)
+        families[count++] = (struct family){AF_INET6, "ip6", "6", ports.v6, has_full_nat(pool, AF_INET6)};
     fprintf(out, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", KERNEL_NFT_TABLE,
             KERNEL_NFT_TABLE, KERNEL_NFT_TABLE);
-    for (size_t i = 0; i < 2; i++) {
-        if (!(families[i] == AF_INET ? ports.v4 : ports.v6))
-            continue;
-        put_set(out, "backends", pool, families[i], put_servers);
-        put_set(out, "vips", pool, families[i], put_vips);
+    for (size_t i = 0; i < count; i++) {
+        put_set(out, "backends", pool, &families[i], put_servers);
+        put_set(out, "vips", pool, &families[i], put_vips);
+        put_family_chain(out, &families[i]);
     }
-    put_chain(out, "untrack_in", "prerouting priority raw; policy accept;", ports);
-    put_chain(out, "untrack_out", "output priority raw; policy accept;", ports);
-    put_chain(out, "replies", "prerouting priority mangle; policy accept;", ports);
+    put_base_chain(out, "untrack_in", "prerouting priority raw", families, count, put_untrack_in);
+    put_base_chain(out, "untrack_out", "output priority raw", families, count, put_untrack_out);
+    put_base_chain(out, "replies", "prerouting priority mangle", families, count, put_replies);
     fprintf(out, "}\n");
+}
+
+/* The library's words, the first line of which says what is wrong; the others quote the command. */
+static void log_failure(struct nft_ctx *nft, const struct log *log)
+{
+    const char *text = nft_ctx_get_error_buffer(nft);
+
+    log_error(log, "nftables: %.*s", (int)strcspn(text, "\n"), text);
 }
 
 /* Runs commands in one transaction. */
@@ -113,7 +153,7 @@ static int run(const char *commands, const struct log *log)
     if (nft_ctx_buffer_error(nft) == 0 && nft_ctx_buffer_output(nft) == 0) {
         err = nft_run_cmd_from_buffer(nft, commands) == 0 ? 0 : ERR_LIBRARY;
         if (err)
-            log_error(log, "nftables: %s", nft_ctx_get_error_buffer(nft));
+            log_failure(nft, log);
     }
     nft_ctx_free(nft);
     return err;

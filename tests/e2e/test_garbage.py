@@ -207,7 +207,7 @@ def send_spoofed(bench: Bench, balancer: Balancer) -> None:
         # To full NAT's address, but no flow is there; and a server that sends garbage.
         before = drops(balancer)
         for source_port in (500, 4500):
-            raw.udp(UdpHeader(server_address(2), source_port, SNAT[4], 999), messages.auth(SPI, SPI))
+            raw.udp(UdpHeader(server_address(2), source_port, SNAT[4], 20000), messages.auth(SPI, SPI))
             raw.udp(UdpHeader(server_address(2), source_port, client, 4001), b"")
         reasons = Counter(no_flow=1, too_short=2, bad_ike_version=1)
         check_drops(balancer, before, reasons)

@@ -6,7 +6,7 @@ import socket
 
 import messages
 from kernel_state import add_foreign, own_parts, snapshot, unchanged
-from peers import FakeServers, client_ports, fake_service, handshake
+from peers import FakeServers, Port, client_ports, fake_service, handshake
 from support import (
     SECOND_VIP,
     THIRD_VIP,
@@ -22,7 +22,7 @@ from support import (
 )
 from vpnlab.balancer import binary, service, yaml
 from vpnlab.bench import Bench
-from vpnlab.topology import VIP, client_address
+from vpnlab.topology import INSIDE, VIP, client_address, server_address
 
 ALL_PARTS = {"table": 1, "rule": 2, "route": 2}
 NO_PARTS = {"table": 0, "rule": 0, "route": 0}
@@ -200,3 +200,24 @@ def test_closed_streams() -> None:
                   f"the device of descriptor {number}")
         bench.workspace.processes.stop([process])
         equal(process.exit_status(), 0, "exit status")
+
+
+def test_other_programs() -> None:
+    """Another program on the balancer talks to the IKE ports of a backend from a socket that is not connected, and gets
+    the answers as they are: in transparent mode from any port, beside full NAT from those that this does not use."""
+    with lab(clients=1, servers=1) as bench:
+        servers = FakeServers(bench, families=(4, 6))
+        for mode, numbers in (("transparent", (700, 5555)), ("full-nat", (700, 4500))):
+            start(bench, [fake_service(bench, mode, families=(4, 6))], ready=False)
+            for family in (4, 6):
+                for number in numbers:
+                    # At an address: the wildcard's port 4500 is taken by the VIP's socket.
+                    port = Port(bench.topology.lb, family, number, INSIDE[family])
+                    for udp in (500, 4500):
+                        to = (server_address(1, family), udp)
+                        port.send(b"hello", to)
+                        server = servers.ports[1, family, udp]
+                        server.reply(server.receive(), b"answer")
+                        equal(port.receive().source, to, f"{mode}: who answers port {number}")
+                    port.close()
+            stop(bench)
