@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "app/privileges.h"
 #include "app/probes.h"
 #include "app/upkeep.h"
 #include "base/clock.h"
@@ -149,8 +150,10 @@ static int start_admin(struct daemon *d)
 
 static int start(struct daemon *d)
 {
-    int err = start_dataplane(d);
+    int err = privileges_check(d->log);
 
+    if (!err)
+        err = start_dataplane(d);
     if (!err)
         err = watch_signals(d);
     if (!err)

@@ -96,6 +96,18 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
+static const char *remedy_of(int err)
+{
+    switch (err) {
+    case -EADDRINUSE:
+        return " (another program, an IKE daemon perhaps, has this port: stop it)";
+    case -EACCES:
+        return " (run ikelb as root, or give it the capability CAP_NET_BIND_SERVICE)";
+    default:
+        return "";
+    }
+}
+
 static int open_vip(struct io_socket *io, uint16_t service, const struct addr *vip, enum ike_port port)
 {
     const struct endpoint at = {.addr = *vip, .port = ike_port_number(port)};
@@ -105,8 +117,7 @@ static int open_vip(struct io_socket *io, uint16_t service, const struct addr *v
     if (fd < 0) {
         log_error(io->log, "service %s: cannot listen on UDP %s: %s%s",
                   io->dp->bindings.pool->services[service].name, endpoint_format(&at, text), err_text(fd),
-                  fd == -EADDRINUSE ? " (another program, an IKE daemon perhaps, has this port: stop it)"
-                                    : "");
+                  remedy_of(fd));
         return fd;
     }
     io->vip_fds[vip_fd_index(service, port, slot_of(vip))] = fd;

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+from pathlib import Path
 
 import messages
 from kernel_state import add_foreign, own_parts, snapshot, unchanged
@@ -22,6 +24,7 @@ from support import (
 )
 from vpnlab.balancer import binary, service, yaml
 from vpnlab.bench import Bench
+from vpnlab.net import Namespace
 from vpnlab.topology import INSIDE, VIP, client_address, server_address
 
 ALL_PARTS = {"table": 1, "rule": 2, "route": 2}
@@ -169,6 +172,18 @@ def test_failed_start() -> None:
         equal(status, 1, "exit status with an impossible place for its socket")
         assert str(file) in error, f"the place is not named: {error}"
         unchanged(before, snapshot(lb), "after a failed start with an impossible place for its socket")
+        check_capabilities(lb, file)
+
+
+def check_capabilities(lb: Namespace, file: Path) -> None:
+    """A capability that is missing is named, in words of ikelb's own."""
+    for capability in ("net_admin", "net_raw", "net_bind_service"):
+        argv = ["setpriv", f"--bounding-set=-{capability}", str(binary()), "run", "-c", str(file)]
+        done = subprocess.run(lb.command(*argv), capture_output=True, text=True, timeout=30)
+        equal(done.returncode, 1, f"exit status without CAP_{capability.upper()}")
+        lines = done.stderr.splitlines()
+        assert any(f"CAP_{capability.upper()}" in line for line in lines), f"{capability} is not named: {lines}"
+        assert all(" error " in line for line in lines), f"lines that are not ikelb's: {lines}"
 
 
 def check_same_rule(bench: Bench) -> None:
