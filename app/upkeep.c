@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "lb/alarms.h"
+#include "lb/reassembly.h"
 #include "lb/routes.h"
 
 /*
@@ -23,6 +25,7 @@ struct upkeep {
     uv_loop_t *loop;
     struct dataplane *dp;
     const struct log *log;
+    struct reassembly reassembly;
     uint32_t *alarms; /* by service: those that were on when last looked at */
     size_t next_route;
     int open_handles;
@@ -58,6 +61,16 @@ static void on_sweep(uv_timer_t *timer)
     dataplane_sweep(upkeep->dp, uv_now(upkeep->loop), SWEEP_STEPS);
 }
 
+/* What the kernel lost never reached a socket, but it is a drop as any other. */
+static void count_lost_fragments(struct upkeep *upkeep)
+{
+    struct dataplane *dp = upkeep->dp;
+    const uint64_t lost = reassembly_grown(&upkeep->reassembly);
+
+    dp->drops[DROP_REASSEMBLY_FAILED] += lost;
+    alarms_note_fragments(dp->bindings.pool, lost, uv_now(upkeep->loop));
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct upkeep *upkeep = timer->data;
@@ -65,6 +78,7 @@ static void on_second(uv_timer_t *timer)
     pool_sample(upkeep->dp->bindings.pool, uv_now(upkeep->loop));
     upkeep->next_route =
         routes_refresh(&upkeep->dp->bindings, upkeep->next_route, ROUTES_A_SECOND, upkeep->log);
+    count_lost_fragments(upkeep);
     upkeep_check_alarms(upkeep);
 }
 
@@ -91,6 +105,10 @@ int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, 
         free(upkeep);
         return -ENOMEM;
     }
+    const int err = reassembly_init(&upkeep->reassembly);
+    if (err) /* the packets pass all the same */
+        log_warn(log, "lost IP fragments are not counted: no reading /proc/self/net/snmp and snmp6: %s",
+                 err_text(err));
     for (size_t next = routes_refresh(&dp->bindings, 0, ROUTES_A_SECOND, log); next;)
         next = routes_refresh(&dp->bindings, next, ROUTES_A_SECOND, log);
     start_timer(upkeep, TIMER_SWEEP, on_sweep, SWEEP_INTERVAL_MS);
@@ -107,6 +125,7 @@ static void on_closed(uv_handle_t *handle)
         return;
     void (*closed)(void *) = upkeep->closed;
     void *ctx = upkeep->closed_ctx;
+    reassembly_deinit(&upkeep->reassembly);
     free(upkeep->alarms);
     free(upkeep);
     closed(ctx);

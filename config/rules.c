@@ -41,6 +41,13 @@ static struct node *backend_key(const struct subject *s, size_t index, const cha
     return node_find(list_node(s, "backends", index), key);
 }
 
+static struct node *address_node(const struct subject *s, size_t service, size_t backend)
+{
+    struct node *backends = node_find(node_item(s->services, service), "backends");
+
+    return node_find(node_item(backends, backend), "address");
+}
+
 static struct node *vip_node(const struct subject *s, size_t service, size_t vip)
 {
     return node_item(node_find(node_item(s->services, service), "vip"), vip);
@@ -119,6 +126,21 @@ static void check_family(const struct subject *s, const struct addr *a, struct n
                     family_text(a));
 }
 
+/* What the backend sends of its own accord could not be told from the replies to such an address. */
+static void check_snat_is_no_backend(const struct subject *s, const struct addr *snat, struct node *node)
+{
+    for (size_t i = 0; i < s->config->service_count; i++) {
+        const struct config_service *other = &s->config->services[i];
+        for (size_t j = 0; j < other->backend_count; j++) {
+            if (same(snat, &other->backends[j].address)) {
+                reject_again(s, node, "a SNAT address must not be a backend's address",
+                             address_node(s, i, j));
+                return;
+            }
+        }
+    }
+}
+
 static void check_snats(const struct subject *s)
 {
     const struct config_service *service = s->service;
@@ -132,6 +154,7 @@ static void check_snats(const struct subject *s)
     for (size_t i = 0; i < service->snat_count; i++) {
         struct node *node = node_item(snat, i);
         check_family(s, &service->snats[i], node);
+        check_snat_is_no_backend(s, &service->snats[i], node);
         for (size_t j = 0; j < i; j++) {
             if (same(&service->snats[i], &service->snats[j])) {
                 reject_again(s, node, "each SNAT address must be given once", node_item(snat, j));

@@ -23,6 +23,12 @@ static bool is_recent(uint64_t then_ms, uint64_t now_ms)
     return then_ms != 0 && now_ms - then_ms < ALARM_HOLD_MS;
 }
 
+void alarms_note_fragments(struct pool *pool, uint64_t lost, uint64_t now_ms)
+{
+    if (lost >= ALARM_FRAGMENTS_PER_S)
+        pool->fragments_lost_ms = now_ms;
+}
+
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms)
 {
     uint32_t on = backend_alarm(pool, service);
@@ -33,6 +39,8 @@ uint32_t alarms_of(const struct pool *pool, const struct service *service, uint6
         on |= 1U << ALARM_NO_SNAT_PORT;
     if (is_recent(service->no_room_ms, now_ms))
         on |= 1U << ALARM_NO_ROOM;
+    if (is_recent(pool->fragments_lost_ms, now_ms))
+        on |= 1U << ALARM_FRAGMENTS;
     return on;
 }
 

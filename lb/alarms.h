@@ -18,7 +18,11 @@
     X(NO_SNAT_PORT, "all source ports of full NAT towards a backend are in use: new clients are refused; "   \
                     "add addresses to `snat`, or use mode transparent")                                      \
     X(NO_ROOM, "the tables of clients are full: new clients get no persistence, or are refused in full-nat " \
-               "mode; raise dataplane.max_clients")
+               "mode; raise dataplane.max_clients")                                                          \
+    X(FRAGMENTS,                                                                                             \
+      "IP fragments do not come together: large IKE_AUTH messages are being lost; raise "                    \
+      "net.ipv4.ipfrag_high_thresh (IPv6: net.netfilter.nf_conntrack_frag6_high_thresh), or lower "          \
+      "net.ipv4.ipfrag_time (net.netfilter.nf_conntrack_frag6_timeout)")
 
 enum alarm {
 #define ALARM_ENUM(name, text) ALARM_##name,
@@ -27,8 +31,17 @@ enum alarm {
         ALARM_COUNT
 };
 
-/* An alarm about refused clients stays on this long after the last one. */
+/* An alarm about refused clients or lost fragments stays on this long after the last of them. */
 #define ALARM_HOLD_MS 60000
+
+/* So many fragments lost in a second are an alarm; a few get lost on any way through the internet. */
+#define ALARM_FRAGMENTS_PER_S 20
+
+/*
+ * Tells how many fragments were lost in the second that ends now (lb/reassembly.h). Nobody knows for which
+ * service they were, so the alarm is one of all services.
+ */
+void alarms_note_fragments(struct pool *pool, uint64_t lost, uint64_t now_ms);
 
 /* The alarms that are on, as bits 1 << enum alarm. */
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms);

@@ -5,23 +5,40 @@
 #include <sys/socket.h>
 
 #include "lb/handshake.h"
+#include "lb/hints.h"
 #include "lb/steer.h"
 
-int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed)
+/* Which service a reply of a server belongs to, if its address alone can tell. */
+static int index_servers(struct dataplane *dp, const struct pool *pool, uint64_t seed)
 {
-    *dp = (struct dataplane){0};
-    dp->transparent_backend =
-        calloc(pool->server_count ? pool->server_count : 1, sizeof *dp->transparent_backend);
-    if (!dp->transparent_backend)
+    bool any_shared = false;
+
+    dp->transparent_backend = calloc(pool->server_count, sizeof *dp->transparent_backend);
+    dp->is_shared = calloc(pool->server_count, sizeof *dp->is_shared);
+    if (!dp->transparent_backend || !dp->is_shared)
         return -ENOMEM;
     for (size_t i = 0; i < pool->server_count; i++)
         dp->transparent_backend[i] = POOL_NONE;
     for (size_t i = pool->backend_count; i-- > 0;) {
         const struct backend *backend = &pool->backends[i];
-        if (pool->services[backend->service].mode == CONFIG_MODE_TRANSPARENT)
-            dp->transparent_backend[backend->server] = (uint16_t)i;
+        uint16_t *first = &dp->transparent_backend[backend->server];
+        if (pool->services[backend->service].mode != CONFIG_MODE_TRANSPARENT)
+            continue;
+        dp->is_shared[backend->server] |= *first != POOL_NONE;
+        any_shared |= *first != POOL_NONE;
+        *first = (uint16_t)i;
     }
-    const int err = bindings_init(&dp->bindings, pool, max_clients, seed);
+    if (any_shared)
+        dp->hints = hints_create(seed);
+    return any_shared && !dp->hints ? -ENOMEM : 0;
+}
+
+int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed)
+{
+    *dp = (struct dataplane){0};
+    int err = bindings_init(&dp->bindings, pool, max_clients, seed);
+    if (!err)
+        err = index_servers(dp, pool, seed);
     if (err)
         dataplane_deinit(dp);
     return err;
@@ -31,7 +48,9 @@ void dataplane_deinit(struct dataplane *dp)
 {
     bindings_deinit(&dp->bindings);
     free(dp->transparent_backend);
-    dp->transparent_backend = NULL;
+    free(dp->is_shared);
+    hints_destroy(dp->hints);
+    *dp = (struct dataplane){0};
 }
 
 static void drop(struct dataplane *dp, enum drop_reason reason, struct verdict *verdict)
@@ -154,6 +173,22 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
     return err;
 }
 
+static struct hint_key hint_key(const struct endpoint *client, uint16_t server, enum ike_port port)
+{
+    return (struct hint_key){.client = *client, .server = server, .port = (uint16_t)port};
+}
+
+/* Remembers for replying_backend() where a client without a confirmed flow was sent, if that will be asked.
+ */
+static void note_hint(struct dataplane *dp, const struct packet *packet, uint16_t backend)
+{
+    const struct backend *to = &dp->bindings.pool->backends[backend];
+    const struct hint_key key = hint_key(&packet->src, to->server, packet->port);
+
+    if (dp->is_shared[to->server] && dp->bindings.pool->services[to->service].mode == CONFIG_MODE_TRANSPARENT)
+        hints_note(dp->hints, &key, backend);
+}
+
 /* For the alarms (lb/alarms.h). */
 static void note_refusal(struct service *service, enum drop_reason reason, uint64_t now_ms)
 {
@@ -201,6 +236,7 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
         drop(dp, DROP_NO_BACKEND, verdict);
         return;
     }
+    note_hint(dp, packet, choice.backend);
     if (old_flow != FLOW_NONE) {
         bindings_remove_flow(b, old_flow);
         make_room(b, &request, now_ms);
@@ -288,19 +324,37 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         (void)handshake_from_backend(b, flow, datagram);
 }
 
+/*
+ * The transparent backend that a reply without a flow comes from, or POOL_NONE. Where several services share
+ * the server it is the one that the client was last sent to; if that is not known either, the first is as
+ * good as any, and nothing may be learnt from it.
+ */
+static uint16_t replying_backend(const struct dataplane *dp, const struct packet *packet, uint16_t server,
+                                 bool *is_sure)
+{
+    const struct hint_key key = hint_key(&packet->dst, server, packet->port);
+
+    if (!dp->is_shared[server])
+        return dp->transparent_backend[server];
+    const uint16_t hint = hints_find(dp->hints, &key);
+    *is_sure = hint != HINTS_NONE;
+    return *is_sure ? hint : dp->transparent_backend[server];
+}
+
 /* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes
  * the VIP. */
 static void reply_without_flow(struct dataplane *dp, const struct packet *packet,
                                const struct ike_datagram *datagram, uint16_t server, uint64_t now_ms,
                                struct verdict *verdict)
 {
-    const uint16_t backend = dp->transparent_backend[server];
+    bool is_sure = true;
+    const uint16_t backend = replying_backend(dp, packet, server, &is_sure);
 
     if (backend == POOL_NONE || snat_find(dp->bindings.snat, &packet->dst.addr) != SNAT_NONE) {
         drop(dp, DROP_NO_FLOW, verdict);
         return;
     }
-    if (handshake_is_proof(datagram))
+    if (is_sure && handshake_is_proof(datagram))
         learn_from_backend(dp, packet, datagram, backend, now_ms);
     to_client(dp, packet, datagram, backend, &packet->dst, verdict);
 }

@@ -44,6 +44,8 @@ struct dataplane {
     struct bindings bindings;
     uint64_t drops[DROP_REASON_COUNT];
     uint16_t *transparent_backend; /* by server: the first transparent backend there, or POOL_NONE */
+    bool *is_shared;               /* by server: more than one transparent service has it */
+    struct hints *hints;           /* of clients at shared servers; NULL if there is none such */
 };
 
 /* 0 or a negative error; the pool is borrowed and must outlive the dataplane. `seed` is random. */

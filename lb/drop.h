@@ -16,7 +16,10 @@
     X(NO_SNAT_PORT, "no_snat_port")       /* full NAT: all source ports are in use */                        \
     X(NO_SNAT_ADDRESS, "no_snat_address") /* full NAT: no source address leads to the backend */             \
     X(SEND_BUSY, "send_busy")             /* the kernel's send queue is full */                              \
-    X(SEND_FAILED, "send_failed")         /* the kernel refused to send: no route, or a firewall */
+    X(SEND_FAILED, "send_failed")         /* the kernel refused to send: no route, or a firewall */          \
+    /* IP fragments that did not come together (lb/reassembly.h); counted by the kernel, and for the whole   \
+     * network namespace: it is not known whether they were for a VIP. */                                    \
+    X(REASSEMBLY_FAILED, "reassembly_failed")
 
 enum drop_reason {
 #define DROP_ENUM(name, label) DROP_##name,

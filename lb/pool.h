@@ -84,6 +84,7 @@ struct pool {
     uint64_t sampled_ms;
     struct server_slot *server_index;
     uint32_t server_index_mask;
+    uint64_t fragments_lost_ms; /* when IP fragments were last lost in numbers (lb/alarms.h); 0: never */
 };
 
 #define POOL_NONE UINT16_MAX

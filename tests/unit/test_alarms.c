@@ -54,6 +54,30 @@ static void test_refusals_are_held(void **state)
     pool_destroy(pool);
 }
 
+/* Nobody knows whose fragments they were: all services show it. */
+static void test_lost_fragments(void **state)
+{
+    static const struct support_service two[] = {
+        {.name = "one", .vips = {"203.0.113.10"}, .backends = {{"a", "10.0.0.1", 0, CONFIG_STATE_ENABLED}}},
+        {.name = "two", .vips = {"203.0.113.11"}, .backends = {{"b", "10.0.0.2", 0, CONFIG_STATE_ENABLED}}},
+    };
+    struct pool *pool = support_pool(two, 2);
+
+    (void)state;
+    alarms_note_fragments(pool, ALARM_FRAGMENTS_PER_S - 1, 500);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(alarms_of(pool, &pool->services[i], 500), 0);
+    alarms_note_fragments(pool, ALARM_FRAGMENTS_PER_S, 1500);
+    alarms_note_fragments(pool, 0, 2500); /* a quiet second ends nothing */
+    for (int i = 0; i < 2; i++) {
+        const struct service *service = &pool->services[i];
+        assert_int_equal(alarms_of(pool, service, 2500), BIT(FRAGMENTS));
+        assert_int_equal(alarms_of(pool, service, 1500 + ALARM_HOLD_MS - 1), BIT(FRAGMENTS));
+        assert_int_equal(alarms_of(pool, service, 1500 + ALARM_HOLD_MS), 0);
+    }
+    pool_destroy(pool);
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -63,6 +87,7 @@ static void test_texts(void **state)
     assert_non_null(strstr(alarm_text(ALARM_NO_BACKEND), "no backend"));
     assert_non_null(strstr(alarm_text(ALARM_NO_SNAT_PORT), "snat"));
     assert_non_null(strstr(alarm_text(ALARM_NO_ROOM), "max_clients"));
+    assert_non_null(strstr(alarm_text(ALARM_FRAGMENTS), "ipfrag_high_thresh"));
 }
 
 int main(void)
@@ -71,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_no_backend),
         cmocka_unit_test(test_no_backend_of_one_family),
         cmocka_unit_test(test_refusals_are_held),
+        cmocka_unit_test(test_lost_fragments),
         cmocka_unit_test(test_texts),
     };
 

@@ -226,6 +226,8 @@ static void test_accepted_values(void **state)
         {HEAD "  schedule: source-hash\n" BACKENDS, "    schedule: source-hash\n"},
         {HEAD "  mode: full-nat\n" BACKENDS, "    mode: full-nat\n"},
         {HEAD "  mode: full-nat\n  snat: 10.9.9.9\n" BACKENDS, "    snat:\n      - 10.9.9.9\n"},
+        /* Unlike a backend's address, the VIP may be a SNAT address. */
+        {HEAD "  mode: full-nat\n  snat: 192.0.2.1\n" BACKENDS, "    snat:\n      - 192.0.2.1\n"},
         {HEAD "  backends: [{name: b, address: '::ffff:10.0.0.1'}]\n", "        address: 10.0.0.1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1}]\n", "        weight: 1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1000}]\n", "        weight: 1000\n"},

@@ -58,6 +58,22 @@ static void test_rules(void **state)
         {HEAD "  mode: full-nat\n  snat: [10.0.0.9, 10.0.0.8, 10.0.0.9]\n" BACKENDS,
          "t:5:30: services[0].snat[2]: each SNAT address must be given once; it is given on line 5 "
          "(services[0].snat[0]) already\n"},
+        {HEAD "  mode: full-nat\n  snat: 10.0.0.1\n" BACKENDS,
+         "t:5:9: services[0].snat: a SNAT address must not be a backend's address; it is given on line 6 "
+         "(services[0].backends[0].address) already\n"},
+        {"services:\n- name: a\n  vip: 2001:db8::1\n  mode: full-nat\n  snat: [2001:db8::9, 2001:db8::3]\n"
+         "  backends: [{name: b, address: 2001:db8::2}, {name: c, address: '2001:db8:0::3'}]\n",
+         "t:5:23: services[0].snat[1]: a SNAT address must not be a backend's address; it is given on line 6 "
+         "(services[0].backends[1].address) already\n"},
+        /* A backend of any service, whatever its mode, in front of it or behind; named once. */
+        {HEAD BACKENDS "- name: c\n  vip: 192.0.2.2\n  mode: full-nat\n  snat: [10.0.0.3, 10.0.0.1]\n"
+                       "  backends: [{name: b, address: 10.0.0.2}]\n"
+                       "- name: d\n  vip: 192.0.2.3\n"
+                       "  backends: [{name: b, address: 10.0.0.3}, {name: c, address: 10.0.0.1}]\n",
+         "t:8:10: services[1].snat[0]: a SNAT address must not be a backend's address; it is given on line "
+         "12 (services[2].backends[0].address) already\n"
+         "t:8:20: services[1].snat[1]: a SNAT address must not be a backend's address; it is given on line 4 "
+         "(services[0].backends[0].address) already\n"},
         {HEAD "  health: {timeout: 3s}\n" BACKENDS, "t:4:21: services[0].health.timeout: 3s is longer than "
                                                     "the interval; must be at most 2s, the default\n"},
         {HEAD "  health: {timeout: 3s, interval: 2500ms}\n" BACKENDS,

@@ -389,6 +389,54 @@ static void test_two_vips_one_server(void **state)
     }
 }
 
+/* Two transparent services share their servers, and replies to clients without a flow still leave from the
+ * right VIP. */
+static void test_shared_servers_without_flows(void **state)
+{
+    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
+                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
+    struct support_net net;
+
+    (void)state;
+    twins[1].vips[0] = "203.0.113.11";
+    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    for (uint32_t i = 0; i < 20; i++)
+        init(&net, 1000 + i); /* the unconfirmed share is used up */
+    for (uint32_t i = 0; i < 40; i++) {
+        const uint16_t service = i % 2;
+        const struct verdict v =
+            support_from_client(&net, service, client_of(i, 500), IKE_PORT_500, SUPPORT_INIT);
+        assert_null(support_flow(&net, service, client_of(i, 500), IKE_PORT_500));
+        assert_int_equal(support_reply(&net, &v, SUPPORT_INIT_ANSWER).service, service);
+    }
+    support_net_deinit(&net);
+}
+
+/* After a restart the server speaks first: nobody can tell for which service, so nothing is learnt until the
+ * client has. */
+static void test_shared_servers_after_a_restart(void **state)
+{
+    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
+                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
+    const struct endpoint client = client_of(1, 4500);
+    struct support_net net;
+
+    (void)state;
+    twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
+    twins[1].vips[0] = "203.0.113.11";
+    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    const struct addr server = net.pool->servers[0];
+    assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).action,
+                     VERDICT_TO_CLIENT);
+    assert_int_equal(flows_count(net.dp.bindings.flows) + pins_count(net.dp.bindings.pins), 0);
+    support_from_client(&net, 1, client, IKE_PORT_4500, SUPPORT_ESP);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).service, 1);
+    assert_int_equal(flows_count(net.dp.bindings.flows), 1);
+    assert_non_null(support_pin(&net, 1, client.addr));
+    support_net_deinit(&net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_an_unconfirmed_port_gives_way),
         cmocka_unit_test(test_full_nat_without_collision),
         cmocka_unit_test(test_two_vips_one_server),
+        cmocka_unit_test(test_shared_servers_without_flows),
+        cmocka_unit_test(test_shared_servers_after_a_restart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
