@@ -37,6 +37,9 @@ static void refresh(struct bindings *b, struct backend *backend, const struct lo
         backend->unroutable = true;
         return;
     }
+    if (backend->unroutable)
+        log_info(log, "service %s, backend %s: there is a route again",
+                 b->pool->services[backend->service].name, backend->name);
     backend->unroutable = false;
     backend->mtu = mtu;
     note_route(b, backend, &src, log);

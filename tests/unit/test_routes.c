@@ -113,6 +113,7 @@ static void test_what_was_known_stays(void **state)
     lost->addr = support_addr("127.0.0.1");
     routes_refresh(&f.net.dp.bindings, 0, 100, &f.log);
     assert_false(lost->unroutable);
+    assert_non_null(strstr(f.text, "there is a route again"));
     end(&f);
 }
 
