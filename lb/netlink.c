@@ -94,22 +94,24 @@ static void remove_both(struct mnl_socket *socket, int family)
 
 int netlink_start(int family, const struct log *log)
 {
-    const char *what = "the netlink socket";
+    const char *what = "netlink socket";
     struct mnl_socket *socket = open_socket();
     int err = socket ? 0 : -errno;
 
     if (!err) {
         remove_both(socket, family);
-        what = "the route in table 4500";
+        what = "route";
         err = change_route(socket, family, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
     }
     if (!err) {
-        what = "the rule for fwmark 0x45000000/0xff000000";
+        what = "rule";
         err = change_rule(socket, family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
     }
     if (err) {
-        log_error(log, "cannot set up %s for IPv%d: %s%s", what, family == AF_INET ? 4 : 6, err_text(err),
-                  err == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+        log_error(log, "cannot set up the %s for IPv%d (fwmark %#x/%#x, priority %d, table %d): %s%s", what,
+                  family == AF_INET ? 4 : 6, KERNEL_MARK, KERNEL_MARK_MASK, KERNEL_RULE_PRIORITY,
+                  KERNEL_ROUTE_TABLE, err_text(err),
+                  err == -EEXIST ? " (another program has put the same there: remove it)" : "");
         if (socket)
             remove_both(socket, family);
     }

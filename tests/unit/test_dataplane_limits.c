@@ -151,6 +151,7 @@ static void test_a_flood_in_full_nat(void **state)
         if (i % 100 == 0)
             support_check_bindings(&net.dp.bindings);
     }
+    assert_true(has_alarm(&net, ALARM_NO_ROOM)); /* somebody had to give way */
     for (uint32_t i = 0; i < 3; i++)
         assert_established(&net, i, backends[i]);
     assert_established(&net, 7, establish(&net, 7));
@@ -412,6 +413,32 @@ static void test_shared_servers_without_flows(void **state)
     support_net_deinit(&net);
 }
 
+/* A tunnel whose client is there keeps its way, whoever sends in its name to the other VIP. */
+static void test_shared_server_with_a_living_tunnel(void **state)
+{
+    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
+                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
+    const struct endpoint client = client_of(1, 4500);
+    struct support_net net;
+
+    (void)state;
+    twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
+    twins[1].vips[0] = "203.0.113.11";
+    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    const struct addr server = net.pool->servers[0];
+    establish(&net, 1);
+    for (int i = 0; i < 5; i++) {
+        net.now_ms += 2000; /* half_open_timeout is 3000 */
+        support_from_client(&net, 0, client, IKE_PORT_4500, SUPPORT_ESP);
+        support_from_client(&net, 1, client, IKE_PORT_4500, SUPPORT_ESP);
+        assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).service, 0);
+    }
+    net.now_ms += 3000; /* the client has gone over to the other VIP */
+    support_from_client(&net, 1, client, IKE_PORT_4500, SUPPORT_ESP);
+    assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).service, 1);
+    support_net_deinit(&net);
+}
+
 /* After a restart the server speaks first: nobody can tell for which service, so nothing is learnt until the
  * client has. */
 static void test_shared_servers_after_a_restart(void **state)
@@ -453,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_full_nat_without_collision),
         cmocka_unit_test(test_two_vips_one_server),
         cmocka_unit_test(test_shared_servers_without_flows),
+        cmocka_unit_test(test_shared_server_with_a_living_tunnel),
         cmocka_unit_test(test_shared_servers_after_a_restart),
     };
 
