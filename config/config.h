@@ -1,6 +1,7 @@
 /* The configuration as an immutable value: what a valid YAML file says, with every default filled in. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct config_backend {
 struct config_persistence {
     uint32_t idle_timeout_ms;
     uint32_t half_open_timeout_ms;
+    bool spread_nat; /* balance the clients behind one address over several backends */
 };
 
 struct config_health {
@@ -65,6 +67,8 @@ struct config {
     size_t service_count;
     char admin_socket[CONFIG_PATH_MAX];
     uint32_t max_clients;
+    uint32_t source_rate;  /* new handshakes and flows a second of one client address; 0: no limit */
+    uint32_t source_burst; /* so many of them at once */
     enum log_level log_level;
     enum log_format log_format;
 };

@@ -88,11 +88,20 @@ static bool parse_decimal(const char *text, size_t len, uint64_t *out)
     return true;
 }
 
+static bool is_text(const struct node *node, const char *text)
+{
+    return strcmp(node->text, text) == 0 && node->len == strlen(text);
+}
+
 static void read_number(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
 {
     const bool is_negative = node->text[0] == '-';
     uint64_t number;
 
+    if (key->may_be_off && is_text(node, SCHEMA_OFF)) {
+        memset(slot, 0, sizeof(uint32_t));
+        return;
+    }
     if (!parse_decimal(node->text + is_negative, node->len - is_negative, &number)) {
         reject_text(loader, key, node, "is not a whole number");
     } else if (!node->plain) {
@@ -148,7 +157,7 @@ static uint32_t find_word(const struct words *words, const struct node *node)
     uint32_t i;
 
     for (i = 0; i < words->count; i++) {
-        if (strcmp(words->names[i], node->text) == 0 && node->len == strlen(node->text))
+        if (is_text(node, words->names[i]))
             break;
     }
     return i;
@@ -162,6 +171,19 @@ static void read_word(struct loader *loader, const struct schema_key *key, struc
         reject_word(loader, key, node);
     else
         memcpy(slot, &value, sizeof value);
+}
+
+/* Only the two plain words: whatever else YAML 1.1 takes for a truth value is text to YAML 1.2. */
+static void read_flag(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
+{
+    const uint32_t value = find_word(key->words, node);
+
+    if (value == key->words->count)
+        reject_word(loader, key, node);
+    else if (!node->plain)
+        reject_text(loader, key, node, "is text, as it stands in quotes");
+    else
+        *(bool *)slot = value;
 }
 
 /* Everything but "tcp:PORT" is a plain word. */
@@ -292,7 +314,7 @@ static void read_scalar(struct loader *loader, const struct schema_key *key, str
     static reader_fn *const READERS[] = {
         [SCHEMA_NAME] = read_name,         [SCHEMA_PATH] = read_path, [SCHEMA_NUMBER] = read_number,
         [SCHEMA_DURATION] = read_duration, [SCHEMA_WORD] = read_word, [SCHEMA_PROBE] = read_probe,
-        [SCHEMA_ADDRESS] = read_address,
+        [SCHEMA_ADDRESS] = read_address,   [SCHEMA_FLAG] = read_flag,
     };
     READERS[key->kind](loader, key, node, slot);
 }

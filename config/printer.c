@@ -64,13 +64,19 @@ static void print_scalar(const struct schema_key *key, const void *slot, FILE *o
         print_text(slot, out);
         break;
     case SCHEMA_NUMBER:
-        fprintf(out, "%u", number_at(slot));
+        if (key->may_be_off && number_at(slot) == 0)
+            fputs(SCHEMA_OFF, out);
+        else
+            fprintf(out, "%u", number_at(slot));
         break;
     case SCHEMA_DURATION:
         fputs(duration_format(number_at(slot), duration), out);
         break;
     case SCHEMA_WORD:
         fputs(key->words->names[number_at(slot)], out);
+        break;
+    case SCHEMA_FLAG:
+        fputs(key->words->names[*(const bool *)slot], out);
         break;
     case SCHEMA_PROBE:
         print_probe(slot, out);

@@ -49,6 +49,11 @@ static const struct schema_key PERSISTENCE_KEYS[] = {
      .min = SECOND_MS,
      .max = 10 * MINUTE_MS,
      .fallback = 30 * SECOND_MS},
+    {.name = "spread_nat",
+     .kind = SCHEMA_FLAG,
+     .offset = offsetof(struct config_persistence, spread_nat),
+     .words = &words_flag,
+     .fallback = false},
 };
 static const struct schema PERSISTENCE = SCHEMA(PERSISTENCE_KEYS, config_persistence);
 
@@ -143,6 +148,19 @@ static const struct schema_key DATAPLANE_KEYS[] = {
      .min = 1000,
      .max = 10000000,
      .fallback = 1000000},
+    {.name = "source_rate",
+     .kind = SCHEMA_NUMBER,
+     .may_be_off = true,
+     .offset = offsetof(struct config, source_rate),
+     .min = 1,
+     .max = 1000000,
+     .fallback = 200},
+    {.name = "source_burst",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct config, source_burst),
+     .min = 1,
+     .max = 10000000,
+     .fallback = 2000},
 };
 static const struct schema DATAPLANE = SCHEMA(DATAPLANE_KEYS, config);
 
@@ -220,6 +238,9 @@ void schema_set_defaults(const struct schema *schema, void *object)
         case SCHEMA_WORD:
             memcpy(slot, &key->fallback, sizeof key->fallback);
             break;
+        case SCHEMA_FLAG:
+            *(bool *)slot = key->fallback;
+            break;
         case SCHEMA_PROBE:
             ((struct config_health *)(void *)slot)->probe = (enum config_probe)key->fallback;
             break;
@@ -292,10 +313,14 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
                  CONFIG_PATH_MAX - 1);
         break;
     case SCHEMA_NUMBER:
-        snprintf(text, SCHEMA_TEXT_MAX, "a whole number from %u to %u", key->min, key->max);
+        snprintf(text, SCHEMA_TEXT_MAX, "%sa whole number from %u to %u",
+                 key->may_be_off ? SCHEMA_OFF " or " : "", key->min, key->max);
         break;
     case SCHEMA_DURATION:
         expected_duration(key, text);
+        break;
+    case SCHEMA_FLAG:
+        snprintf(text, SCHEMA_TEXT_MAX, "%s or %s", key->words->names[true], key->words->names[false]);
         break;
     case SCHEMA_WORD:
     case SCHEMA_PROBE:

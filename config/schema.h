@@ -11,9 +11,10 @@
 enum schema_kind {
     SCHEMA_NAME,         /* char[CONFIG_NAME_MAX] */
     SCHEMA_PATH,         /* char[CONFIG_PATH_MAX] */
-    SCHEMA_NUMBER,       /* uint32_t */
+    SCHEMA_NUMBER,       /* uint32_t; see `may_be_off` */
     SCHEMA_DURATION,     /* uint32_t, milliseconds */
     SCHEMA_WORD,         /* an enum; see `words` */
+    SCHEMA_FLAG,         /* bool; see `words` */
     SCHEMA_PROBE,        /* struct config_health: its `probe` and `tcp_port` */
     SCHEMA_ADDRESS,      /* struct addr */
     SCHEMA_ADDRESSES,    /* array of struct addr, or pointer to one; see `in_place` */
@@ -26,14 +27,15 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     bool required;
+    bool may_be_off;           /* numbers: the word "off" is allowed, too, and stands for 0 */
     bool in_place;             /* addresses: the array itself lies at `offset`, not a pointer to it */
     size_t offset;             /* of the value, in the section's struct */
     size_t count_offset;       /* lists: of the size_t that counts the items */
     uint32_t min;              /* numbers and durations */
     uint32_t max;              /* the same; lists: the most items */
-    uint32_t fallback;         /* the default of numbers, durations and words */
+    uint32_t fallback;         /* the default of numbers, durations, words and flags */
     const char *fallback_text; /* the default of paths */
-    const struct words *words; /* of words */
+    const struct words *words; /* of words and flags */
     const struct schema *section;
     const char *plural; /* of section lists: what the items are */
 };
@@ -43,6 +45,9 @@ struct schema {
     size_t key_count;
     size_t size; /* of the struct that this section fills */
 };
+
+/* The word of numbers that may be off. */
+#define SCHEMA_OFF "off"
 
 /* No section has more keys. */
 #define SCHEMA_KEYS_MAX 16

@@ -7,6 +7,10 @@
         .names = (list), .count = sizeof(list) / sizeof((list)[0])                                           \
     }
 
+static const char *const FLAGS[] = {
+    [false] = "false",
+    [true] = "true",
+};
 static const char *const MODES[] = {
     [CONFIG_MODE_TRANSPARENT] = "transparent",
     [CONFIG_MODE_FULL_NAT] = "full-nat",
@@ -39,6 +43,7 @@ static const char *const LOG_FORMATS[] = {
     [LOG_FORMAT_JSON] = "json",
 };
 
+const struct words words_flag = WORDS(FLAGS);
 const struct words words_mode = WORDS(MODES);
 const struct words words_schedule = WORDS(SCHEDULES);
 const struct words words_state = WORDS(STATES);

@@ -8,6 +8,7 @@ struct words {
     size_t count;
 };
 
+extern const struct words words_flag; /* the values are those of a bool */
 extern const struct words words_mode;
 extern const struct words words_schedule;
 extern const struct words words_state;

@@ -70,6 +70,7 @@ static void assert_same_service(const struct config_service *a, const struct con
     assert_int_equal(a->schedule, b->schedule);
     assert_int_equal(a->persistence.idle_timeout_ms, b->persistence.idle_timeout_ms);
     assert_int_equal(a->persistence.half_open_timeout_ms, b->persistence.half_open_timeout_ms);
+    assert_int_equal(a->persistence.spread_nat, b->persistence.spread_nat);
     assert_int_equal(a->health.probe, b->health.probe);
     assert_int_equal(a->health.tcp_port, b->health.tcp_port);
     assert_int_equal(a->health.interval_ms, b->health.interval_ms);
@@ -92,6 +93,8 @@ static void assert_same(const struct config *a, const struct config *b)
         assert_same_service(&a->services[i], &b->services[i]);
     assert_string_equal(a->admin_socket, b->admin_socket);
     assert_int_equal(a->max_clients, b->max_clients);
+    assert_int_equal(a->source_rate, b->source_rate);
+    assert_int_equal(a->source_burst, b->source_burst);
     assert_int_equal(a->log_level, b->log_level);
     assert_int_equal(a->log_format, b->log_format);
 }
@@ -113,6 +116,7 @@ static void test_defaults(void **state)
     assert_int_equal(service->schedule, CONFIG_SCHEDULE_BOUNDED_HASH);
     assert_int_equal(service->persistence.idle_timeout_ms, 3600000);
     assert_int_equal(service->persistence.half_open_timeout_ms, 30000);
+    assert_false(service->persistence.spread_nat);
     assert_int_equal(service->health.probe, CONFIG_PROBE_IKE);
     assert_int_equal(service->health.interval_ms, 2000);
     assert_int_equal(service->health.timeout_ms, 1000);
@@ -125,6 +129,8 @@ static void test_defaults(void **state)
     assert_int_equal(service->backends[0].state, CONFIG_STATE_ENABLED);
     assert_string_equal(config->admin_socket, "/run/ikelb/ikelb.sock");
     assert_int_equal(config->max_clients, 1000000);
+    assert_int_equal(config->source_rate, 200);
+    assert_int_equal(config->source_burst, 2000);
     assert_int_equal(config->log_level, LOG_LEVEL_INFO);
     assert_int_equal(config->log_format, LOG_FORMAT_TEXT);
     config_destroy(config);
@@ -140,7 +146,7 @@ static const char EVERYTHING[] =
     "    mode: full-nat\n"
     "    snat: [10.0.0.1, 10.0.0.2, \"2001:db8:1::\"]\n"
     "    schedule: least-clients\n"
-    "    persistence: {idle_timeout: 90m, half_open_timeout: 1500ms}\n"
+    "    persistence: {idle_timeout: 90m, half_open_timeout: 1500ms, spread_nat: true}\n"
     "    health: {probe: tcp:443, interval: 10s, timeout: 250ms, rise: 4, fall: 5}\n"
     "    backends:\n"
     "      - {name: vpn1, address: 10.0.0.11, weight: 7, state: drain}\n"
@@ -155,7 +161,7 @@ static const char EVERYTHING[] =
     "      - name: on\n"
     "        address: 2001:db8:2::1\n"
     "admin: {socket: '/tmp/a \"b\"\\c: #d'}\n"
-    "dataplane: {max_clients: 1234}\n"
+    "dataplane: {max_clients: 1234, source_rate: off, source_burst: 77}\n"
     "log: {level: debug, format: json}\n";
 
 static void test_everything(void **state)
@@ -176,6 +182,7 @@ static void test_everything(void **state)
     assert_int_equal(service->schedule, CONFIG_SCHEDULE_LEAST_CLIENTS);
     assert_int_equal(service->persistence.idle_timeout_ms, 5400000);
     assert_int_equal(service->persistence.half_open_timeout_ms, 1500);
+    assert_true(service->persistence.spread_nat);
     assert_int_equal(service->health.probe, CONFIG_PROBE_TCP);
     assert_int_equal(service->health.tcp_port, 443);
     assert_int_equal(service->health.interval_ms, 10000);
@@ -188,10 +195,13 @@ static void test_everything(void **state)
     assert_string_equal(service->backends[1].name, "null");
     assert_int_equal(service->backends[1].state, CONFIG_STATE_DISABLED);
     assert_string_equal(config->services[1].name, "2.backup_-x");
+    assert_false(config->services[1].persistence.spread_nat);
     assert_int_equal(config->services[1].health.probe, CONFIG_PROBE_IKE);
     assert_string_equal(config->services[1].backends[0].name, "on");
     assert_string_equal(config->admin_socket, "/tmp/a \"b\"\\c: #d");
     assert_int_equal(config->max_clients, 1234);
+    assert_int_equal(config->source_rate, 0);
+    assert_int_equal(config->source_burst, 77);
     assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(config->log_format, LOG_FORMAT_JSON);
     config_destroy(config);
@@ -210,6 +220,8 @@ static void test_accepted_values(void **state)
         {HEAD "  persistence: {idle_timeout: \"1001ms\"}\n" BACKENDS, "      idle_timeout: 1001ms\n"},
         {HEAD "  persistence: {half_open_timeout: 1s}\n" BACKENDS, "      half_open_timeout: 1s\n"},
         {HEAD "  persistence: {half_open_timeout: 10m}\n" BACKENDS, "      half_open_timeout: 10m\n"},
+        {HEAD "  persistence: {spread_nat: true}\n" BACKENDS, "      spread_nat: true\n"},
+        {HEAD "  persistence: {spread_nat: false}\n" BACKENDS, "      spread_nat: false\n"},
         {HEAD "  health: {interval: 100ms, timeout: 10ms}\n" BACKENDS, "      interval: 100ms\n"},
         {HEAD "  health: {interval: 100ms, timeout: 10ms}\n" BACKENDS, "      timeout: 10ms\n"},
         {HEAD "  health: {interval: 1h, timeout: 1h}\n" BACKENDS, "      interval: 1h\n"},
@@ -233,6 +245,12 @@ static void test_accepted_values(void **state)
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1000}]\n", "        weight: 1000\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 1000}\n", "  max_clients: 1000\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 10000000}\n", "  max_clients: 10000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: 1}\n", "  source_rate: 1\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: 1000000}\n", "  source_rate: 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: off}\n", "  source_rate: off\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: 'off'}\n", "  source_rate: off\n"},
+        {HEAD BACKENDS "dataplane: {source_burst: 1}\n", "  source_burst: 1\n"},
+        {HEAD BACKENDS "dataplane: {source_burst: 10000000}\n", "  source_burst: 10000000\n"},
         {HEAD BACKENDS "log: {level: error}\n", "  level: error\n"},
         {HEAD BACKENDS "log: {level: warn}\n", "  level: warn\n"},
         {HEAD BACKENDS "admin: ~\nstate:\nlog: null\n", "  level: info\n"},
@@ -326,6 +344,7 @@ static void test_print(void **state)
                               "    persistence:\n"
                               "      idle_timeout: 1h\n"
                               "      half_open_timeout: 30s\n"
+                              "      spread_nat: false\n"
                               "    health:\n"
                               "      probe: ike\n"
                               "      interval: 2s\n"
@@ -341,6 +360,8 @@ static void test_print(void **state)
                               "  socket: /run/ikelb/ikelb.sock\n"
                               "dataplane:\n"
                               "  max_clients: 1000000\n"
+                              "  source_rate: 200\n"
+                              "  source_burst: 2000\n"
                               "log:\n"
                               "  level: info\n"
                               "  format: text\n");

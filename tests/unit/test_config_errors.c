@@ -120,6 +120,15 @@ static void test_structure(void **state)
         {HEAD BACKENDS "max_clients: 2000\n",
          "t:5:1: max_clients: unknown key, did you mean \"dataplane.max_clients\"? Must be one of services, "
          "admin, dataplane, log\n"},
+        {HEAD BACKENDS "source_rate: off\n",
+         "t:5:1: source_rate: unknown key, did you mean \"dataplane.source_rate\"? Must be one of services, "
+         "admin, dataplane, log\n"},
+        {HEAD BACKENDS "dataplane: {source_brust: 5}\n",
+         "t:5:13: dataplane.source_brust: unknown key, did you mean \"source_burst\"? Must be one of "
+         "max_clients, source_rate, source_burst\n"},
+        {HEAD BACKENDS "  spread_nat: true\n",
+         "t:5:3: services[0].spread_nat: unknown key, did you mean \"persistence.spread_nat\"? Must be one "
+         "of name, vip, mode, snat, schedule, persistence, health, backends\n"},
         {HEAD BACKENDS "<<: {}\n",
          "t:5:1: <<: unknown key; must be one of services, admin, dataplane, log\n"},
         {HEAD BACKENDS "\"a\\nb\\0\": 1\n",
@@ -170,12 +179,12 @@ static void test_structure(void **state)
          "t:5:1: log: anchors (&name) are not supported; write each value out\n"},
         {HEAD BACKENDS "log: []\n", "t:5:6: log: is a list; must be a mapping of level, format\n"},
         {HEAD BACKENDS "admin: x\n", "t:5:8: admin: is a single value; must be a mapping of socket\n"},
-        {HEAD BACKENDS "dataplane: 5\n",
-         "t:5:12: dataplane: is a single value; must be a mapping of max_clients\n"},
+        {HEAD BACKENDS "dataplane: 5\n", "t:5:12: dataplane: is a single value; must be a mapping of "
+                                         "max_clients, source_rate, source_burst\n"},
         {HEAD BACKENDS "  health: [a]\n", "t:5:11: services[0].health: is a list; must be a mapping of "
                                           "probe, interval, timeout, rise, fall\n"},
         {HEAD BACKENDS "  persistence: 1h\n", "t:5:16: services[0].persistence: is a single value; must be a "
-                                              "mapping of idle_timeout, half_open_timeout\n"},
+                                              "mapping of idle_timeout, half_open_timeout, spread_nat\n"},
     };
 
     (void)state;

@@ -307,6 +307,72 @@ static void test_numbers(void **state)
         {HEAD BACKENDS "dataplane: {max_clients: 1M}\n",
          "t:5:26: dataplane.max_clients: \"1M\" is not a whole number; must be a whole number from 1000 to "
          "10000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: 0}\n",
+         "t:5:26: dataplane.source_rate: \"0\" is out of range; must be off or a whole number from 1 to "
+         "1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: 1000001}\n",
+         "t:5:26: dataplane.source_rate: \"1000001\" is out of range; must be off or a whole number from 1 "
+         "to 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: -1}\n",
+         "t:5:26: dataplane.source_rate: \"-1\" is out of range; must be off or a whole number from 1 to "
+         "1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: OFF}\n",
+         "t:5:26: dataplane.source_rate: \"OFF\" is not a whole number; must be off or a whole number from 1 "
+         "to 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: \"off\\0\"}\n",
+         "t:5:26: dataplane.source_rate: \"off\\x00\" is not a whole number; must be off or a whole number "
+         "from 1 to 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: '200'}\n",
+         "t:5:26: dataplane.source_rate: \"200\" is text, as it stands in quotes; must be off or a whole "
+         "number from 1 to 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_rate: }\n",
+         "t:5:26: dataplane.source_rate: has no value; must be off or a whole number from 1 to 1000000\n"},
+        {HEAD BACKENDS "dataplane: {source_burst: 0}\n",
+         "t:5:27: dataplane.source_burst: \"0\" is out of range; must be a whole number from 1 to "
+         "10000000\n"},
+        {HEAD BACKENDS "dataplane: {source_burst: 10000001}\n",
+         "t:5:27: dataplane.source_burst: \"10000001\" is out of range; must be a whole number from 1 to "
+         "10000000\n"},
+        {HEAD BACKENDS "dataplane: {source_burst: off}\n",
+         "t:5:27: dataplane.source_burst: \"off\" is not a whole number; must be a whole number from 1 to "
+         "10000000\n"},
+        {HEAD BACKENDS "dataplane: {max_clients: off}\n",
+         "t:5:26: dataplane.max_clients: \"off\" is not a whole number; must be a whole number from 1000 to "
+         "10000000\n"},
+    };
+
+    (void)state;
+    ASSERT_CASES(CASES);
+}
+
+static void test_flags(void **state)
+{
+    static const struct error_case CASES[] = {
+        {HEAD "  persistence: {spread_nat: }\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: has no value; must be true or false\n"},
+        {HEAD "  persistence: {spread_nat: yes}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"yes\" is unknown; must be true or false\n"},
+        {HEAD "  persistence: {spread_nat: on}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"on\" is unknown; must be true or false\n"},
+        {HEAD "  persistence: {spread_nat: 1}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"1\" is unknown; must be true or false\n"},
+        {HEAD "  persistence: {spread_nat: True}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"True\" is unknown, did you mean \"true\"? Must be "
+         "true or false\n"},
+        {HEAD "  persistence: {spread_nat: flase}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"flase\" is unknown, did you mean \"false\"? Must be "
+         "true or false\n"},
+        {HEAD "  persistence: {spread_nat: 'true'}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"true\" is text, as it stands in quotes; must be true "
+         "or false\n"},
+        {HEAD "  persistence: {spread_nat: \"false\"}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"false\" is text, as it stands in quotes; must be "
+         "true or false\n"},
+        {HEAD "  persistence: {spread_nat: \"true\\0\"}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: \"true\\x00\" is unknown, did you mean \"true\"? Must "
+         "be true or false\n"},
+        {HEAD "  persistence: {spread_nat: [true]}\n" BACKENDS,
+         "t:4:29: services[0].persistence.spread_nat: is a list; must be true or false\n"},
     };
 
     (void)state;
@@ -383,9 +449,9 @@ static void test_paths(void **state)
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_addresses), cmocka_unit_test(test_words),
-        cmocka_unit_test(test_probes),   cmocka_unit_test(test_durations), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_backends), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_addresses), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_probes), cmocka_unit_test(test_durations), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_flags),  cmocka_unit_test(test_backends),  cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }
