@@ -29,13 +29,7 @@ static uint32_t idle_ms(const struct walk *w, const struct pin *pin)
     int32_t idle = (int32_t)(w->now_ms - pin->seen_ms);
 
     for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
-        const struct flow_in_key key = {
-            .client = pin->client,
-            .client_port = pin->ports[port],
-            .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
-        };
-        const uint32_t index =
-            pin->ports[port] && pin->flow_count ? flows_find_in(b->flows, &key) : FLOW_NONE;
+        const uint32_t index = bindings_flow_of_pin(b, pin, (enum ike_port)port);
         if (index == FLOW_NONE)
             continue;
         const int32_t flow_idle = (int32_t)(w->now_ms - flows_get(b->flows, index)->seen_ms);
@@ -48,7 +42,7 @@ static uint32_t idle_ms(const struct walk *w, const struct pin *pin)
 /* What the client announced is known only if its handshake has been seen. */
 static json_t *fragmentation(const struct pin *pin)
 {
-    return pin->stage == PIN_STAGE_NONE ? json_null() : json_boolean(pin->flags & PIN_CLIENT_FRAGMENTATION);
+    return pin->stage == STAGE_NONE ? json_null() : json_boolean(pin->flags & PIN_CLIENT_FRAGMENTATION);
 }
 
 static json_t *pin_json(const struct walk *w, const struct pin *pin)
@@ -57,14 +51,14 @@ static json_t *pin_json(const struct walk *w, const struct pin *pin)
     const int32_t age_ms = (int32_t)(w->now_ms - pin->created_ms);
     char text[ADDR_TEXT_MAX];
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o}", "service",
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o, s:I}", "service",
                      pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
-                     pool->backends[pin->backend].name, "stage", pin_stage_name((enum pin_stage)pin->stage),
-                     "ports", "500", port_json(pin->ports[IKE_PORT_500]), "4500",
-                     port_json(pin->ports[IKE_PORT_4500]), "confirmed", (pin->flags & PIN_CONFIRMED) != 0,
-                     "age_s", (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
+                     pool->backends[pin->backend].name, "stage", stage_name((enum stage)pin->stage), "ports",
+                     "500", port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]),
+                     "confirmed", (pin->flags & PIN_CONFIRMED) != 0, "age_s",
+                     (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
                      (json_int_t)(idle_ms(w, pin) / 1000), "flows", (json_int_t)pin->flow_count,
-                     "fragmentation", fragmentation(pin));
+                     "fragmentation", fragmentation(pin), "roams", (json_int_t)pin->roams);
 }
 
 /* The next pin of the page, or NULL at its end; the slots looked at are taken off the page's. */

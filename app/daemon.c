@@ -113,7 +113,13 @@ static int start_dataplane(struct daemon *d)
     d->pool = pool_create(d->config);
     if (!d->pool)
         return -ENOMEM;
-    const int err = dataplane_init(&d->dp, d->pool, d->config->max_clients, seed);
+    const struct dataplane_settings settings = {
+        .max_clients = d->config->max_clients,
+        .source_rate = d->config->source_rate,
+        .source_burst = d->config->source_burst,
+        .seed = seed,
+    };
+    const int err = dataplane_init(&d->dp, d->pool, &settings);
     d->dp_ready = !err;
     return err;
 }

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "health/prober.h"
+#include "lb/passive.h"
 
 /* One backend's prober and what its events are about. */
 struct probe_link {
@@ -55,6 +57,8 @@ static void on_event(void *ctx, const struct health_event *event)
     backend->health = event->state;
     if (event->success)
         backend->probe_us = (uint32_t)event->round_trip_us;
+    if (event->success)
+        passive_probed(backend, clock_now_ms());
     note_refusal(link, event);
     if (!event->changed) {
         log_debug(probes->log, "service %s, backend %s: probe: %s", service, backend->name,

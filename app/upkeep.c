@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "lb/alarms.h"
+#include "lb/passive.h"
 #include "lb/reassembly.h"
 #include "lb/routes.h"
 
@@ -76,6 +77,7 @@ static void on_second(uv_timer_t *timer)
     struct upkeep *upkeep = timer->data;
 
     pool_sample(upkeep->dp->bindings.pool, uv_now(upkeep->loop));
+    passive_review(upkeep->dp->bindings.pool, uv_now(upkeep->loop));
     upkeep->next_route =
         routes_refresh(&upkeep->dp->bindings, upkeep->next_route, ROUTES_A_SECOND, upkeep->log);
     count_lost_fragments(upkeep);

@@ -89,6 +89,11 @@ void slots_confirm(struct slots *s, uint32_t index)
     s->slots[index].older = SLOT_CONFIRMED;
 }
 
+bool slots_is_used(const struct slots *s, uint32_t index)
+{
+    return index < s->untouched && s->slots[index].older != SLOT_FREE;
+}
+
 void slots_release(struct slots *s, uint32_t index)
 {
     if (s->slots[index].older != SLOT_CONFIRMED)

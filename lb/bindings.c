@@ -37,8 +37,12 @@ int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, u
         .pins = pins_create(max_clients, max_clients / BINDINGS_UNCONFIRMED_PART, seed),
         .flows = flows_create(flow_capacity, flow_capacity / BINDINGS_UNCONFIRMED_PART, seed),
         .snat = snat_create((uint32_t)pool->server_count, (uint32_t)(seed >> 32)),
+        .spis = spis_create(flow_capacity, seed),
     };
-    const int err = b->pins && b->flows && b->snat ? register_snats(b) : -ENOMEM;
+    int err = b->pins && b->flows && b->snat && b->spis ? register_snats(b) : -ENOMEM;
+    if (!err)
+        err = tracking_init(&b->tracking, pool, b->pins, max_clients, max_clients / BINDINGS_UNCONFIRMED_PART,
+                            seed);
     if (err)
         bindings_deinit(b);
     return err;
@@ -49,14 +53,26 @@ void bindings_deinit(struct bindings *b)
     pins_destroy(b->pins);
     flows_destroy(b->flows);
     snat_destroy(b->snat);
+    spis_destroy(b->spis);
+    tracking_deinit(&b->tracking);
     *b = (struct bindings){0};
 }
 
-int bindings_add_pin(struct bindings *b, const struct addr *client, uint16_t backend, bool confirmed,
+struct pin_key bindings_pin_key(const struct bindings *b, uint16_t service, const struct endpoint *client)
+{
+    return (struct pin_key){
+        .client = client->addr,
+        .service = service,
+        .part = b->pool->services[service].persistence.spread_nat ? client->port : 0,
+    };
+}
+
+int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t backend, bool confirmed,
                      uint64_t now_ms, uint32_t *pin)
 {
     struct backend *to = &b->pool->backends[backend];
-    const int err = pins_insert(b->pins, to->service, client, backend, confirmed, now_ms, pin);
+    const struct pin_key key = bindings_pin_key(b, to->service, client);
+    const int err = pins_insert(b->pins, &key, backend, confirmed, now_ms, pin);
 
     if (err)
         return err;
@@ -77,8 +93,11 @@ void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend)
     b->pool->backends[backend].new_clients_total++;
 }
 
-static void remove_pin(struct bindings *b, uint32_t pin)
+/* Ends the pin and its sessions; if those are more than one packet may end, the sweep does the rest. */
+static void remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
 {
+    if (!tracking_end_of_pin(&b->tracking, pin, now_ms))
+        return;
     b->pool->backends[pins_get(b->pins, pin)->backend].clients--;
     pins_remove(b->pins, pin);
 }
@@ -91,8 +110,8 @@ static bool is_due(uint32_t now_ms, uint32_t seen_ms, uint32_t timeout_ms)
 static bool pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
 {
     const struct config_persistence *limits = &b->pool->services[pin->service].persistence;
-    const uint32_t timeout_ms =
-        pin->flags & PIN_CONFIRMED ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
+    const bool stays = (pin->flags & (PIN_CONFIRMED | PIN_LEFT)) == PIN_CONFIRMED;
+    const uint32_t timeout_ms = stays ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
 
     return pin->flow_count == 0 && is_due((uint32_t)now_ms, pin->seen_ms, timeout_ms);
 }
@@ -105,8 +124,8 @@ static const struct service *service_of(const struct bindings *b, const struct f
 static bool flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
 {
     const struct config_persistence *limits = &service_of(b, flow)->persistence;
-    const uint32_t timeout_ms =
-        flow->flags & FLOW_CONFIRMED ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
+    const bool stays = (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED;
+    const uint32_t timeout_ms = stays ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
 
     return is_due((uint32_t)now_ms, flow->seen_ms, timeout_ms);
 }
@@ -167,7 +186,7 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
         .listener = (uint16_t)(request->service * IKE_PORT_COUNT + request->port),
         .backend = request->backend,
         .server = b->pool->backends[request->backend].server,
-        .flags = request->confirmed ? FLOW_CONFIRMED : 0,
+        .flags = (uint8_t)((request->confirmed ? FLOW_CONFIRMED : 0) | (request->moved ? FLOW_MOVED : 0)),
         .pin = request->pin,
     };
 
@@ -185,6 +204,7 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
     struct pin *pin = pins_get(b->pins, request->pin);
     pin->flow_count++;
     pin->ports[request->port] = request->client.port;
+    pin->flags &= (uint8_t)~PIN_LEFT;
     if (pin->flags & PIN_CONFIRMED)
         pin->seen_ms = (uint32_t)now_ms;
     return 0;
@@ -195,8 +215,6 @@ void bindings_remove_flow(struct bindings *b, uint32_t index)
     const struct flow flow = *flows_get(b->flows, index);
     struct pin *pin = pins_get(b->pins, flow.pin);
 
-    if (flow.flags & FLOW_INIT_SENT && !(flow.flags & FLOW_ANSWERED))
-        b->pool->backends[flow.backend].init_unanswered_total++;
     if (flow.source != FLOW_SOURCE_CLIENT)
         snat_release(b->snat, flow.source, flow.server, flow.listener % IKE_PORT_COUNT, flow.source_port);
     flows_remove(b->flows, index);
@@ -213,7 +231,59 @@ static void expire_flow(struct bindings *b, uint32_t index, uint64_t now_ms)
 
     bindings_remove_flow(b, index);
     if (pin_is_due(b, pins_get(b->pins, pin), now_ms))
-        remove_pin(b, pin);
+        remove_pin(b, pin, now_ms);
+}
+
+uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, enum ike_port port)
+{
+    const struct flow_in_key key = {
+        .client = pin->client,
+        .client_port = pin->ports[port],
+        .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
+    };
+
+    return pin->ports[port] && pin->flow_count ? flows_find_in(b->flows, &key) : FLOW_NONE;
+}
+
+/* Is the proposal of persist/spis still true? */
+static bool has_esp(const struct bindings *b, uint32_t index, uint16_t service, const struct addr *client,
+                    uint32_t spi)
+{
+    if (!flows_is_used(b->flows, index))
+        return false;
+    const struct flow *flow = flows_get(b->flows, index);
+    return flow->esp_spi == spi && flow->listener == service * IKE_PORT_COUNT + IKE_PORT_4500 &&
+           flow->flags & FLOW_CONFIRMED && addr_equal(&flow->client, client);
+}
+
+uint32_t bindings_find_esp(const struct bindings *b, uint16_t service, const struct addr *client,
+                           uint32_t spi)
+{
+    const struct spi_key key = {.client = *client, .spi = spi, .service = service};
+    uint32_t proposals[SPIS_PROPOSALS_MAX];
+    const uint32_t count = spis_find(b->spis, &key, proposals);
+    uint32_t found = FLOW_NONE;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!has_esp(b, proposals[i], service, client, spi))
+            continue;
+        if (found != FLOW_NONE &&
+            flows_get(b->flows, found)->backend != flows_get(b->flows, proposals[i])->backend)
+            return FLOW_NONE;
+        if (found == FLOW_NONE)
+            found = proposals[i];
+    }
+    return found;
+}
+
+void bindings_note_esp(struct bindings *b, uint32_t index, uint32_t spi)
+{
+    struct flow *flow = flows_get(b->flows, index);
+    const struct spi_key key = {
+        .client = flow->client, .spi = spi, .service = (uint16_t)(flow->listener / IKE_PORT_COUNT)};
+
+    flow->esp_spi = spi;
+    spis_note(b->spis, &key, index);
 }
 
 void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
@@ -224,50 +294,46 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
 
 /* Ends a flow before its time, and its pin if that is unconfirmed and held by nothing else; the pin `keep`
  * stays. */
-static void end_flow(struct bindings *b, uint32_t flow, uint32_t keep)
+static void end_flow(struct bindings *b, uint32_t flow, uint32_t keep, uint64_t now_ms)
 {
     const uint32_t pin = flows_get(b->flows, flow)->pin;
 
     bindings_remove_flow(b, flow);
     const struct pin *p = pins_get(b->pins, pin);
     if (pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
-        remove_pin(b, pin);
+        remove_pin(b, pin, now_ms);
 }
 
 /*
  * Ends the oldest unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow
  * of all ends instead: sooner or later that is one of these.
  */
-static void end_oldest_pin(struct bindings *b)
+static void end_oldest_pin(struct bindings *b, uint64_t now_ms)
 {
     const uint32_t index = pins_oldest_unconfirmed(b->pins);
     const struct pin *pin = pins_get(b->pins, index);
 
     for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
-        const struct flow_in_key key = {
-            .client = pin->client,
-            .client_port = pin->ports[port],
-            .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
-        };
-        const uint32_t flow = flows_find_in(b->flows, &key);
+        const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
         if (flow != FLOW_NONE)
             bindings_remove_flow(b, flow);
     }
     if (pin->flow_count == 0)
-        remove_pin(b, index);
+        remove_pin(b, index, now_ms);
     else
-        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE, now_ms);
 }
 
-void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client, uint64_t now_ms)
+void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint64_t now_ms)
 {
-    const uint32_t own = pins_find(b->pins, service, client);
+    const struct pin_key key = bindings_pin_key(b, service, client);
+    const uint32_t own = pins_find(b->pins, &key);
     int tries = MAKE_ROOM_TRIES;
 
     while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) && tries-- > 0)
-        end_oldest_pin(b);
+        end_oldest_pin(b, now_ms);
     while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
-        end_flow(b, flows_oldest_unconfirmed(b->flows), own);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), own, now_ms);
     if (tries < MAKE_ROOM_TRIES)
         b->pool->services[service].no_room_ms = now_ms;
 }
@@ -282,13 +348,13 @@ static bool holds_such_port(const struct bindings *b, const struct flow *flow,
            flow->server == b->pool->backends[request->backend].server;
 }
 
-bool bindings_make_port(struct bindings *b, const struct binding_request *request)
+bool bindings_make_port(struct bindings *b, const struct binding_request *request, uint64_t now_ms)
 {
     uint32_t flow = flows_oldest_unconfirmed(b->flows);
 
     for (int looked_at = 0; flow != FLOW_NONE && looked_at < MAKE_PORT_LOOKS; looked_at++) {
         if (holds_such_port(b, flows_get(b->flows, flow), request)) {
-            end_flow(b, flow, request->pin);
+            end_flow(b, flow, request->pin, now_ms);
             return true;
         }
         flow = flows_younger_unconfirmed(b->flows, flow);
@@ -333,7 +399,7 @@ static void sweep_pins(struct bindings *b, uint64_t now_ms, uint32_t budget)
 
     while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE) {
         if (pin_is_due(b, pins_get(b->pins, index), now_ms)) {
-            remove_pin(b, index);
+            remove_pin(b, index, now_ms);
             spend_expiry(&budget);
         }
     }
@@ -346,4 +412,5 @@ void bindings_sweep(struct bindings *b, uint64_t now_ms, uint32_t steps)
     sweep_unconfirmed(b, now_ms, steps / 2);
     sweep_flows(b, now_ms, steps);
     sweep_pins(b, now_ms, steps / 2);
+    tracking_sweep(&b->tracking, now_ms, steps / 2);
 }

@@ -1,6 +1,6 @@
 /*
- * Pins, flows, source ports and the pool's client counts, kept in step: whoever makes or ends a binding does
- * it here.
+ * Pins, flows, sessions, source ports and the pool's client counts, kept in step: whoever makes or ends a
+ * binding does it here.
  */
 #pragma once
 
@@ -11,7 +11,9 @@
 #include "lb/flows.h"
 #include "lb/pool.h"
 #include "lb/snat.h"
+#include "lb/tracking.h"
 #include "persist/pins.h"
+#include "persist/spis.h"
 
 /* Of the tables' room, so much may be unconfirmed: one part in this many. */
 #define BINDINGS_UNCONFIRMED_PART 4
@@ -24,6 +26,8 @@ struct bindings {
     struct pins *pins;
     struct flows *flows;
     struct snat *snat;
+    struct spis *spis; /* the ESP SPIs of flows */
+    struct tracking tracking;
     uint32_t flow_hand; /* where the sweep stands */
     uint32_t pin_hand;
 };
@@ -32,8 +36,11 @@ struct bindings {
 int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, uint64_t seed);
 void bindings_deinit(struct bindings *b);
 
-/* Pins a client that has no pin. 0 and its index, or ERR_FULL. */
-int bindings_add_pin(struct bindings *b, const struct addr *client, uint16_t backend, bool confirmed,
+/* The key of a client's pin: its address, where clients behind one address are spread with the port. */
+struct pin_key bindings_pin_key(const struct bindings *b, uint16_t service, const struct endpoint *client);
+
+/* Pins a client that has no pin at the backend's service. 0 and its index, or ERR_FULL. */
+int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t backend, bool confirmed,
                      uint64_t now_ms, uint32_t *pin);
 
 /* The pin, and with it each later packet that has no flow, goes to another backend of the same service. */
@@ -47,6 +54,7 @@ struct binding_request {
     uint16_t backend;
     uint32_t pin;
     bool confirmed;
+    bool moved; /* the client comes from a new place, as its SPIs say (lb/steer.h) */
 };
 
 /*
@@ -59,6 +67,19 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
                       uint32_t *flow, enum drop_reason *reason);
 void bindings_remove_flow(struct bindings *b, uint32_t flow);
 
+/*
+ * The flow of that ESP SPI, which the client sends from another port now; FLOW_NONE if there is none, or if
+ * it was seen on flows to different backends.
+ */
+uint32_t bindings_find_esp(const struct bindings *b, uint16_t service, const struct addr *client,
+                           uint32_t spi);
+
+/* The client sends that ESP SPI on this flow. */
+void bindings_note_esp(struct bindings *b, uint32_t flow, uint32_t spi);
+
+/* The flow of a client's latest port at 500 or 4500, or FLOW_NONE. */
+uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, enum ike_port port);
+
 /* The backend has proved the client: flow and pin are confirmed. */
 void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
 
@@ -67,13 +88,13 @@ void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
  * without them is impossible: the oldest unconfirmed bindings end before their time. Never ends the client's
  * own pin, and ends nothing where that would make no room. Bounded work; may leave it full.
  */
-void bindings_make_room(struct bindings *b, uint16_t service, const struct addr *client, uint64_t now_ms);
+void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint64_t now_ms);
 
 /*
  * The same for a source port, after bindings_add_flow() has found none for this request: among the oldest
  * unconfirmed flows, the first that holds such a port ends. False if none of them does.
  */
-bool bindings_make_port(struct bindings *b, const struct binding_request *request);
+bool bindings_make_port(struct bindings *b, const struct binding_request *request, uint64_t now_ms);
 
 /*
  * Ends what has expired: the oldest unconfirmed flows, in order of age until one is not due, and whatever is

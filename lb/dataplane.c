@@ -6,6 +6,8 @@
 
 #include "lb/handshake.h"
 #include "lb/hints.h"
+#include "lb/limiter.h"
+#include "lb/passive.h"
 #include "lb/steer.h"
 
 /* Which service a reply of a server belongs to, if its address alone can tell. */
@@ -33,12 +35,16 @@ static int index_servers(struct dataplane *dp, const struct pool *pool, uint64_t
     return any_shared && !dp->hints ? -ENOMEM : 0;
 }
 
-int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed)
+int dataplane_init(struct dataplane *dp, struct pool *pool, const struct dataplane_settings *settings)
 {
     *dp = (struct dataplane){0};
-    int err = bindings_init(&dp->bindings, pool, max_clients, seed);
+    int err = bindings_init(&dp->bindings, pool, settings->max_clients, settings->seed);
     if (!err)
-        err = index_servers(dp, pool, seed);
+        err = index_servers(dp, pool, settings->seed);
+    if (!err && settings->source_rate) {
+        dp->limiter = limiter_create(settings->source_rate, settings->source_burst, settings->seed);
+        err = dp->limiter ? 0 : -ENOMEM;
+    }
     if (err)
         dataplane_deinit(dp);
     return err;
@@ -50,6 +56,7 @@ void dataplane_deinit(struct dataplane *dp)
     free(dp->transparent_backend);
     free(dp->is_shared);
     hints_destroy(dp->hints);
+    limiter_destroy(dp->limiter);
     *dp = (struct dataplane){0};
 }
 
@@ -96,7 +103,8 @@ static void to_backend(struct dataplane *dp, const struct packet *packet, const 
 
 /* Sends it to a client, as from the VIP of the backend's service. */
 static void to_client(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
-                      uint16_t backend, const struct endpoint *client, struct verdict *verdict)
+                      uint16_t backend, const struct endpoint *client, uint64_t now_ms,
+                      struct verdict *verdict)
 {
     const uint16_t service = dp->bindings.pool->backends[backend].service;
     const struct addr *vip = pool_vip(&dp->bindings.pool->services[service], addr_family(&client->addr));
@@ -111,6 +119,7 @@ static void to_client(struct dataplane *dp, const struct packet *packet, const s
         .may_omit_checksum = may_omit_checksum(datagram, vip),
     };
     count(dp, backend, TRAFFIC_OUT, packet);
+    passive_heard(&dp->bindings.pool->backends[backend], now_ms);
 }
 
 /* An established flow is touched in one place only, its own cache line. */
@@ -125,32 +134,13 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     flow->client_ms = (uint32_t)now_ms;
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
-    handshake_from_client(b, index, datagram);
+    if (datagram->class != IKE_CLASS_KEEPALIVE) {
+        flow->flags &= (uint8_t)~FLOW_LEFT;
+        handshake_from_client(b, index, datagram, now_ms);
+    }
     if (flow->source != FLOW_SOURCE_CLIENT)
         src = (struct endpoint){.addr = *snat_addr(b->snat, flow->source), .port = flow->source_port};
     to_backend(dp, packet, datagram, flow->backend, &src, verdict);
-}
-
-/* A message that only means something to the backend that got the handshake's first one. */
-static bool continues_handshake(const struct ike_header *h)
-{
-    return h->exchange == IKE_EXCHANGE_AUTH || h->exchange == IKE_EXCHANGE_V1_MAIN;
-}
-
-/*
- * May the packet not use its flow? A new handshake leaves a backend that is lost, and it follows the pin
- * wherever that has gone, with all its messages. Other IKE follows the pin only away from a lost backend, and
- * ESP stays: a tunnel may outlive what the probes think of its server.
- */
-static bool must_leave(const struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram)
-{
-    if (datagram->class != IKE_CLASS_IKE)
-        return false;
-    const bool lost = pool_is_lost(&b->pool->backends[flow->backend]);
-    const bool moved = pins_get(b->pins, flow->pin)->backend != flow->backend;
-    if (header_is_init_request(&datagram->header))
-        return lost || moved;
-    return moved && (lost || continues_handshake(&datagram->header));
 }
 
 static int add_flow(struct bindings *b, const struct packet *packet, const struct steer_choice *choice,
@@ -162,12 +152,13 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
         .port = packet->port,
         .backend = choice->backend,
         .pin = choice->pin,
+        .moved = choice->moved,
     };
 
     int err = bindings_add_flow(b, &request, now_ms, flow, reason);
     if (err && *reason == DROP_NO_SNAT_PORT) {
         b->pool->services[packet->service].no_port_ms = now_ms;
-        if (bindings_make_port(b, &request))
+        if (bindings_make_port(b, &request, now_ms))
             err = bindings_add_flow(b, &request, now_ms, flow, reason);
     }
     return err;
@@ -198,6 +189,17 @@ static void note_refusal(struct service *service, enum drop_reason reason, uint6
         service->no_room_ms = now_ms;
 }
 
+/* What opened a handshake and is dropped is remembered, so that it can be explained. */
+static void refuse(struct dataplane *dp, const struct packet *packet, const struct steer_request *request,
+                   enum drop_reason reason, uint64_t now_ms, struct verdict *verdict)
+{
+    const struct ike_datagram *datagram = request->datagram;
+
+    if (datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header))
+        tracking_refused(&dp->bindings.tracking, packet->service, &packet->src, (uint16_t)reason, now_ms);
+    drop(dp, reason, verdict);
+}
+
 /*
  * Full NAT cannot forward without a flow. So that a flood of handshakes that lead nowhere does not shut out
  * the clients that come after it, the oldest unconfirmed ones give way: a real client needs its place for one
@@ -210,48 +212,86 @@ static void make_room(struct bindings *b, const struct steer_request *request, u
 }
 
 /*
- * `old_flow` does not suit any more (must_leave()), or there is none: the packet is steered, and gets a new
- * flow if it can have one. Transparent mode forwards without one, too; what the client loses then is its pin,
- * if anything.
+ * The packet goes to the chosen backend with a new flow, in place of its old one, if it can have one.
+ * Transparent mode forwards without one, too; what the client loses then is its pin, if anything.
  */
 static void forward_new(struct dataplane *dp, const struct packet *packet,
-                        const struct ike_datagram *datagram, uint32_t old_flow, uint64_t now_ms,
-                        struct verdict *verdict)
+                        const struct steer_request *request, const struct steer_choice *choice,
+                        uint64_t now_ms, struct verdict *verdict)
 {
     struct bindings *b = &dp->bindings;
-    const bool transparent = b->pool->services[packet->service].mode == CONFIG_MODE_TRANSPARENT;
-    const struct steer_request request = {
-        .service = packet->service,
-        .client = packet->src.addr,
-        .is_init = datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header),
-        .may_pin = datagram->class != IKE_CLASS_KEEPALIVE,
-    };
-    enum drop_reason reason = request.may_pin ? DROP_TABLE_FULL : DROP_NO_FLOW;
+    struct service *service = &b->pool->services[packet->service];
+    const bool transparent = service->mode == CONFIG_MODE_TRANSPARENT;
+    const bool is_keepalive = request->datagram->class == IKE_CLASS_KEEPALIVE;
+    enum drop_reason reason = request->may_pin ? DROP_TABLE_FULL
+                              : is_keepalive   ? DROP_NO_FLOW
+                                               : DROP_RATE_LIMITED;
     uint32_t flow;
 
-    if (old_flow == FLOW_NONE)
+    note_hint(dp, packet, choice->backend);
+    if (request->flow != FLOW_NONE) {
+        bindings_remove_flow(b, request->flow);
+        make_room(b, request, now_ms);
+    }
+    if (choice->pin != PIN_NONE && request->may_pin &&
+        add_flow(b, packet, choice, now_ms, &flow, &reason) == 0) {
+        forward_flow_in(dp, packet, request->datagram, flow, now_ms, verdict);
+        return;
+    }
+    if (request->may_pin && (!transparent || choice->pin == PIN_NONE))
+        note_refusal(service, reason, now_ms);
+    if (transparent)
+        to_backend(dp, packet, request->datagram, choice->backend, &packet->src, verdict);
+    else
+        refuse(dp, packet, request, reason, now_ms, verdict);
+}
+
+/*
+ * What begins something in vain costs a token of its source: a message that opens an IKE SA, and whatever
+ * makes a new flow. A known session has paid.
+ */
+static bool is_over_limit(struct dataplane *dp, const struct steer_request *request, uint64_t now_ms)
+{
+    const bool is_init =
+        request->datagram->class == IKE_CLASS_IKE && header_is_init_request(&request->datagram->header);
+
+    if (!dp->limiter || request->session != SESSION_NONE || (request->flow != FLOW_NONE && !is_init))
+        return false;
+    return !limiter_take(dp->limiter, &request->client.addr, now_ms);
+}
+
+/* A packet without a flow, or an IKE message, which may have to leave its flow. */
+static void steer_client(struct dataplane *dp, const struct packet *packet,
+                         const struct ike_datagram *datagram, uint32_t flow, uint64_t now_ms,
+                         struct verdict *verdict)
+{
+    struct bindings *b = &dp->bindings;
+    struct steer_request request = {
+        .service = packet->service,
+        .port = packet->port,
+        .client = packet->src,
+        .datagram = datagram,
+        .flow = flow,
+        .session = steer_session(b, packet->service, datagram),
+        .may_pin = datagram->class != IKE_CLASS_KEEPALIVE,
+    };
+
+    if (request.may_pin && is_over_limit(dp, &request, now_ms)) {
+        if (datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header)) {
+            refuse(dp, packet, &request, DROP_RATE_LIMITED, now_ms, verdict);
+            return;
+        }
+        request.may_pin = false;
+    }
+    if (flow == FLOW_NONE)
         make_room(b, &request, now_ms);
     const struct steer_choice choice = steer(b, &request, now_ms);
-    if (choice.backend == POOL_NONE) {
-        drop(dp, DROP_NO_BACKEND, verdict);
-        return;
-    }
-    note_hint(dp, packet, choice.backend);
-    if (old_flow != FLOW_NONE) {
-        bindings_remove_flow(b, old_flow);
-        make_room(b, &request, now_ms);
-    }
-    if (choice.pin != PIN_NONE && request.may_pin &&
-        add_flow(b, packet, &choice, now_ms, &flow, &reason) == 0) {
+    if (choice.backend == POOL_NONE)
+        refuse(dp, packet, &request, DROP_NO_BACKEND, now_ms, verdict);
+    else if (flow != FLOW_NONE && choice.backend == flows_get(b->flows, flow)->backend)
         forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
-        return;
-    }
-    if (request.may_pin && (!transparent || choice.pin == PIN_NONE))
-        note_refusal(&b->pool->services[packet->service], reason, now_ms);
-    if (transparent)
-        to_backend(dp, packet, datagram, choice.backend, &packet->src, verdict);
     else
-        drop(dp, reason, verdict);
+        forward_new(dp, packet, &request, &choice, now_ms, verdict);
 }
 
 /* A source that no answer could reach, or that would make the answer come back here for ever. */
@@ -276,16 +316,26 @@ static void handle_client(struct dataplane *dp, const struct packet *packet,
 
     if (flow == FLOW_NONE && is_bad_source(&dp->bindings, packet)) /* a bad source never gets a flow */
         drop(dp, DROP_BAD_SOURCE, verdict);
-    else if (flow != FLOW_NONE && !must_leave(&dp->bindings, flows_get(dp->bindings.flows, flow), datagram))
+    else if (flow != FLOW_NONE && datagram->class != IKE_CLASS_IKE)
         forward_flow_in(dp, packet, datagram, flow, now_ms, verdict);
     else
-        forward_new(dp, packet, datagram, flow, now_ms, verdict);
+        steer_client(dp, packet, datagram, flow, now_ms, verdict);
+}
+
+/* Is what we know of a client better than what its backend says? What was only guessed gives way. */
+static bool knows_better(const struct bindings *b, uint32_t flow, uint32_t pin, uint16_t backend)
+{
+    if (flow != FLOW_NONE && flows_get(b->flows, flow)->flags & FLOW_CONFIRMED)
+        return true;
+    if (pin == PIN_NONE)
+        return false;
+    const struct pin *p = pins_get(b->pins, pin);
+    return p->flags & PIN_CONFIRMED && p->backend != backend;
 }
 
 /*
  * A transparent backend proves a client that we do not remember: we have just been started, or the tables
- * were full when the handshake began. What was only guessed for the client gives way; what is confirmed
- * stays.
+ * were full when the handshake began.
  */
 static void learn_from_backend(struct dataplane *dp, const struct packet *packet,
                                const struct ike_datagram *datagram, uint16_t backend, uint64_t now_ms)
@@ -297,20 +347,21 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         .client_port = packet->dst.port,
         .listener = (uint16_t)(service * IKE_PORT_COUNT + packet->port),
     };
+    const struct pin_key pin_key = bindings_pin_key(b, service, &packet->dst);
     const uint32_t guess = flows_find_in(b->flows, &key);
-    uint32_t pin = pins_find(b->pins, service, &packet->dst.addr);
+    const uint32_t session = steer_session(b, service, datagram);
+    uint32_t pin = pins_find(b->pins, &pin_key);
     enum drop_reason reason;
     uint32_t flow;
 
-    if ((guess != FLOW_NONE && flows_get(b->flows, guess)->flags & FLOW_CONFIRMED) ||
-        (pin != PIN_NONE && pins_get(b->pins, pin)->flags & PIN_CONFIRMED &&
-         pins_get(b->pins, pin)->backend != backend))
+    if (knows_better(b, guess, session == SESSION_NONE ? pin : PIN_NONE, backend))
         return;
-    if (pin == PIN_NONE && bindings_add_pin(b, &packet->dst.addr, backend, true, now_ms, &pin) != 0)
+    if (pin == PIN_NONE && bindings_add_pin(b, &packet->dst, backend, true, now_ms, &pin) != 0)
         return;
     if (guess != FLOW_NONE)
         bindings_remove_flow(b, guess);
-    bindings_move_pin(b, pin, backend);
+    if (!knows_better(b, FLOW_NONE, pin, backend))
+        bindings_move_pin(b, pin, backend);
     pins_confirm(b->pins, pin);
     const struct binding_request request = {
         .client = packet->dst,
@@ -321,7 +372,7 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         .confirmed = true,
     };
     if (bindings_add_flow(b, &request, now_ms, &flow, &reason) == 0)
-        (void)handshake_from_backend(b, flow, datagram);
+        (void)handshake_from_backend(b, flow, datagram, now_ms);
 }
 
 /*
@@ -341,6 +392,20 @@ static uint16_t replying_backend(const struct dataplane *dp, const struct packet
     return *is_sure ? hint : dp->transparent_backend[server];
 }
 
+/* A late answer to a first message tells which backend the client may go on with; a proof, where it is. */
+static void learn_from_reply(struct dataplane *dp, const struct packet *packet,
+                             const struct ike_datagram *datagram, uint16_t backend, uint64_t now_ms)
+{
+    struct bindings *b = &dp->bindings;
+    const uint16_t service = b->pool->backends[backend].service;
+    const struct pin_key key = bindings_pin_key(b, service, &packet->dst);
+
+    if (handshake_is_proof(b, service, &packet->dst, datagram))
+        learn_from_backend(dp, packet, datagram, backend, now_ms);
+    else if (datagram->class == IKE_CLASS_IKE && header_is_init_response(&datagram->header))
+        handshake_answered(b, pins_find(b->pins, &key), backend, datagram, now_ms);
+}
+
 /* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes
  * the VIP. */
 static void reply_without_flow(struct dataplane *dp, const struct packet *packet,
@@ -354,9 +419,9 @@ static void reply_without_flow(struct dataplane *dp, const struct packet *packet
         drop(dp, DROP_NO_FLOW, verdict);
         return;
     }
-    if (is_sure && handshake_is_proof(datagram))
-        learn_from_backend(dp, packet, datagram, backend, now_ms);
-    to_client(dp, packet, datagram, backend, &packet->dst, verdict);
+    if (is_sure)
+        learn_from_reply(dp, packet, datagram, backend, now_ms);
+    to_client(dp, packet, datagram, backend, &packet->dst, now_ms, verdict);
 }
 
 static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
@@ -365,14 +430,15 @@ static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
 {
     struct bindings *b = &dp->bindings;
     struct flow *flow = flows_get(b->flows, index);
-    const bool proved = handshake_from_backend(b, index, datagram);
+    const bool proved = handshake_from_backend(b, index, datagram, now_ms);
 
+    flow->backend_ms = (uint32_t)now_ms;
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
     else if (proved)
         bindings_confirm(b, index, now_ms);
     const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
-    to_client(dp, packet, datagram, flow->backend, &client, verdict);
+    to_client(dp, packet, datagram, flow->backend, &client, now_ms, verdict);
 }
 
 static void handle_backend(struct dataplane *dp, const struct packet *packet,

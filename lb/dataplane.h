@@ -42,14 +42,22 @@ struct verdict {
 
 struct dataplane {
     struct bindings bindings;
+    struct limiter *limiter; /* of what one address may begin; NULL: without limit */
     uint64_t drops[DROP_REASON_COUNT];
     uint16_t *transparent_backend; /* by server: the first transparent backend there, or POOL_NONE */
     bool *is_shared;               /* by server: more than one transparent service has it */
     struct hints *hints;           /* of clients at shared servers; NULL if there is none such */
 };
 
-/* 0 or a negative error; the pool is borrowed and must outlive the dataplane. `seed` is random. */
-int dataplane_init(struct dataplane *dp, struct pool *pool, uint32_t max_clients, uint64_t seed);
+struct dataplane_settings {
+    uint32_t max_clients;
+    uint32_t source_rate; /* handshakes and flows a second that one address may begin; 0: without limit */
+    uint32_t source_burst;
+    uint64_t seed; /* random */
+};
+
+/* 0 or a negative error; the pool is borrowed and must outlive the dataplane. */
+int dataplane_init(struct dataplane *dp, struct pool *pool, const struct dataplane_settings *settings);
 void dataplane_deinit(struct dataplane *dp);
 
 /*

@@ -11,6 +11,7 @@
     X(UNKNOWN_SENDER, "unknown_sender")   /* on the way back, but not from port 500 or 4500 of a backend */  \
     X(TTL_EXPIRED, "ttl_expired")         /* its hops are used up: most likely a routing loop */             \
     X(NO_BACKEND, "no_backend")           /* a new client, and no backend that may get one */                \
+    X(RATE_LIMITED, "rate_limited")       /* its source begins too much: dataplane.source_rate */            \
     X(NO_FLOW, "no_flow")                 /* full NAT: nothing tells whose packet it is */                   \
     X(TABLE_FULL, "table_full")           /* full NAT: no room for a flow */                                 \
     X(NO_SNAT_PORT, "no_snat_port")       /* full NAT: all source ports are in use */                        \

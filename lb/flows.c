@@ -130,8 +130,10 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     uint32_t *out_head = out_bucket(flows, &out_key);
     struct flow *made = &flows->flows[slot];
     *made = *flow;
-    made->flags = confirmed ? FLOW_CONFIRMED : 0;
+    made->session = SLOT_NONE;
+    made->esp_spi = 0;
     made->client_ms = (uint32_t)now_ms;
+    made->backend_ms = (uint32_t)now_ms;
     made->seen_ms = (uint32_t)now_ms;
     made->in_next = *in_head;
     made->out_next = *out_head;
@@ -139,6 +141,11 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     *out_head = slot + 1;
     *index = slot;
     return 0;
+}
+
+bool flows_is_used(const struct flows *flows, uint32_t index)
+{
+    return slots_is_used(&flows->slots, index);
 }
 
 struct flow *flows_get(struct flows *flows, uint32_t index)

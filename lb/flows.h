@@ -20,11 +20,10 @@
 
 enum flow_flag {
     FLOW_CONFIRMED = 1 << 0,
-    FLOW_INIT_SENT = 1 << 1, /* an IKE_SA_INIT request came in ... */
-    FLOW_ANSWERED = 1 << 2,  /* ... and the backend has sent something */
-    FLOW_ESP_IN = 1 << 3,
-    FLOW_ESP_OUT = 1 << 4,
-    FLOW_CLIENT_FRAGMENTATION = 1 << 5, /* the handshake's request announced IKEV2_FRAGMENTATION_SUPPORTED */
+    FLOW_ESP_IN = 1 << 1,
+    FLOW_ESP_OUT = 1 << 2,
+    FLOW_MOVED = 1 << 3, /* made because SPIs showed that a known client had come to a new place */
+    FLOW_LEFT = 1 << 4,  /* its client has gone on to another place: it lives for seconds */
 };
 #define FLOW_ESP_BOTH (FLOW_ESP_IN | FLOW_ESP_OUT)
 
@@ -54,8 +53,11 @@ struct flow {
     uint16_t source_port;
     uint8_t flags; /* enum flow_flag */
     uint32_t pin;
-    uint32_t client_ms; /* the latest packet of the client, truncated likewise */
-    uint32_t seen_ms;   /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
+    uint32_t client_ms;  /* the latest packet of the client, truncated likewise */
+    uint32_t seen_ms;    /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
+    uint32_t backend_ms; /* the latest packet of the backend; before there is one, the start */
+    uint32_t session;    /* the session last seen here, or SESSION_NONE; it may be gone (sessions_is_of()) */
+    uint32_t esp_spi;    /* the latest of the client; 0: none */
     uint32_t in_next;
     uint32_t out_next;
 } __attribute__((aligned(64)));
@@ -71,13 +73,16 @@ uint32_t flows_find_in(const struct flows *flows, const struct flow_in_key *key)
 uint32_t flows_find_out(const struct flows *flows, const struct flow_out_key *key);
 
 /*
- * A new flow from client, client_port, listener, backend, server, source, source_port, pin and FLOW_CONFIRMED
- * of *flow. Neither key may be in the table. 0 and its index, or ERR_FULL when flows_has_room() says so.
+ * A new flow from client, client_port, listener, backend, server, source, source_port, pin and flags of
+ * *flow. Neither key may be in the table. 0 and its index, or ERR_FULL when flows_has_room() says so.
  */
 int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, uint32_t *index);
 
 /* Is there room for one more? An unconfirmed one also needs room in the unconfirmed share. */
 bool flows_has_room(const struct flows *flows, bool confirmed);
+
+/* Is this the index of a flow in use? */
+bool flows_is_used(const struct flows *flows, uint32_t index);
 
 /* The flow of that index, which must be in use. Its keys may not be changed. Valid until the next insert or
  * remove. */

@@ -1,6 +1,11 @@
 #include "lb/handshake.h"
 
 #include "ike/payload.h"
+#include "lb/passive.h"
+#include "lb/roam.h"
+
+/* Of UDP: what is larger does not fit into one IPv4 packet of 1,500 bytes. */
+#define ONE_PACKET_MAX 1472
 
 static struct pin *pin_of(struct bindings *b, const struct flow *flow)
 {
@@ -13,82 +18,330 @@ static bool is_auth(const struct ike_header *h)
     return h->major == 1 ? header_is_encrypted(h) : h->exchange == IKE_EXCHANGE_AUTH;
 }
 
-static void note_init_request(struct bindings *b, struct flow *flow, const struct ike_datagram *datagram)
+static bool has_payload(const struct ike_datagram *datagram, enum ike_payload_type type)
 {
-    struct pin *pin = pin_of(b, flow);
+    struct payload_walk walk;
+    struct ike_payload payload;
 
-    flow->flags = (uint8_t)((flow->flags | FLOW_INIT_SENT) & ~(FLOW_ANSWERED | FLOW_CLIENT_FRAGMENTATION));
-    pin->flags &= (uint8_t)~PIN_CLIENT_FRAGMENTATION;
-    if (payload_find_notify(datagram, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL)) {
-        flow->flags |= FLOW_CLIENT_FRAGMENTATION;
-        pin->flags |= PIN_CLIENT_FRAGMENTATION;
-    }
-    pin->stage = PIN_STAGE_INIT_SENT;
+    if (payload_walk_init(&walk, datagram) != 0)
+        return false;
+    while (payload_walk_next(&walk, &payload))
+        if (payload.type == type)
+            return true;
+    return false;
 }
 
-/* Once ESP has passed both ways the flow's flags are full and the pin is not looked up again. */
-static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direction)
+/* Would any server answer this? What lacks its SA payload says nothing about a server that is silent. */
+static bool deserves_answer(const struct ike_datagram *datagram)
+{
+    return has_payload(datagram, datagram->header.major == 1 ? IKE_PAYLOAD_V1_SA : IKE_PAYLOAD_SA);
+}
+
+static bool is_large(const struct ike_datagram *datagram)
+{
+    return datagram->ike_len > ONE_PACKET_MAX;
+}
+
+/* The session that this message opens, and a new one if it has not been seen before. */
+static uint32_t opened_session(struct bindings *b, const struct flow *flow,
+                               const struct ike_datagram *datagram, uint64_t now_ms)
+{
+    struct tracking *t = &b->tracking;
+    const uint32_t begun = sessions_find_begun(t->sessions, flow->pin, &datagram->header.spi_i);
+    struct story story;
+
+    if (begun != SESSION_NONE)
+        return begun;
+    story =
+        story_begin((uint16_t)(flow->listener / IKE_PORT_COUNT), flow->backend, flow->client_port, now_ms);
+    story.spi_i = datagram->header.spi_i;
+    if (flow->listener % IKE_PORT_COUNT == IKE_PORT_4500)
+        story.flags |= STORY_NATT;
+    const uint32_t made = tracking_begin(t, flow->pin, &story, false, now_ms);
+    if (made == SESSION_NONE)
+        return SESSION_NONE;
+    tracking_reach(t, made, STAGE_INIT_SENT, now_ms);
+    if (deserves_answer(datagram))
+        passive_asked(&b->pool->backends[flow->backend], &flow->client, now_ms);
+    return made;
+}
+
+static void note_init_request(struct bindings *b, struct flow *flow, const struct ike_datagram *datagram,
+                              uint64_t now_ms)
+{
+    struct pin *pin = pin_of(b, flow);
+    const uint32_t index = opened_session(b, flow, datagram, now_ms);
+
+    pin->flags &= (uint8_t)~PIN_CLIENT_FRAGMENTATION;
+    if (payload_find_notify(datagram, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL))
+        pin->flags |= PIN_CLIENT_FRAGMENTATION;
+    if (index == SESSION_NONE) {
+        pin->stage = STAGE_INIT_SENT;
+        return;
+    }
+    struct story *story = &sessions_get(b->tracking.sessions, index)->story;
+    if (story->backend != flow->backend && !(story->flags & STORY_ANSWERED)) {
+        tracking_fail_over(&b->tracking, index, flow->backend);
+        passive_asked(&b->pool->backends[flow->backend], &flow->client, now_ms);
+    }
+    if (pin->flags & PIN_CLIENT_FRAGMENTATION)
+        story->flags |= STORY_CLIENT_FRAGMENTATION;
+    if (sessions_of_pin(b->tracking.sessions, flow->pin) == index)
+        pin->stage = story->stage;
+    story->flags &= (uint16_t)~STORY_ASKED_AGAIN;
+    story->init_count = (uint8_t)(story->init_count + (story->init_count < UINT8_MAX));
+    story->seen_ms = (uint32_t)now_ms;
+}
+
+/* An IKE message of a session; forged ones, from elsewhere, are not believed. */
+static void note_message(struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram,
+                         uint64_t now_ms)
+{
+    const struct ike_header *h = &datagram->header;
+    const uint32_t index = sessions_find(b->tracking.sessions, (uint16_t)(flow->listener / IKE_PORT_COUNT),
+                                         &h->spi_i, &h->spi_r);
+
+    if (!sessions_is_of(b->tracking.sessions, index, flow->pin)) {
+        struct pin *pin = pin_of(b, flow);
+        if (is_auth(h) && index == SESSION_NONE && pin->stage < STAGE_AUTH_SENT)
+            pin->stage = STAGE_AUTH_SENT;
+        return;
+    }
+    struct story *story = &sessions_get(b->tracking.sessions, index)->story;
+    story->seen_ms = (uint32_t)now_ms;
+    if (is_large(datagram)) {
+        story->flags |= STORY_LARGE_FROM_CLIENT;
+        b->pool->backends[flow->backend].handshakes.large_in_total++;
+    }
+    if (is_auth(h) && story->stage < STAGE_AUTH_ANSWERED) {
+        story->auth_count = (uint8_t)(story->auth_count + (story->auth_count < UINT8_MAX));
+        tracking_chosen(&b->tracking, index);
+        tracking_reach(&b->tracking, index, STAGE_AUTH_SENT, now_ms);
+    }
+}
+
+/* Once ESP has passed both ways the flow's flags are full and nothing else is looked up again. */
+static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direction, uint64_t now_ms)
 {
     if (flow->flags & direction)
         return;
     flow->flags |= (uint8_t)direction;
-    if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
-        pin_of(b, flow)->stage = PIN_STAGE_ESTABLISHED;
+    if ((flow->flags & FLOW_ESP_BOTH) != FLOW_ESP_BOTH)
+        return;
+    if (sessions_is_of(b->tracking.sessions, flow->session, flow->pin))
+        tracking_reach(&b->tracking, flow->session, STAGE_ESTABLISHED, now_ms);
+    else
+        pin_of(b, flow)->stage = STAGE_ESTABLISHED;
 }
 
-void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
+void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_datagram *datagram,
+                           uint64_t now_ms)
 {
     struct flow *flow = flows_get(b->flows, index);
 
     if (datagram->class == IKE_CLASS_ESP) {
-        note_esp(b, flow, FLOW_ESP_IN);
+        note_esp(b, flow, FLOW_ESP_IN, now_ms);
+        if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED)
+            bindings_note_esp(b, index, datagram->esp_spi);
     } else if (datagram->class == IKE_CLASS_IKE) {
         if (header_is_init_request(&datagram->header))
-            note_init_request(b, flow, datagram);
-        else if (is_auth(&datagram->header) && pin_of(b, flow)->stage < PIN_STAGE_AUTH_SENT)
-            pin_of(b, flow)->stage = PIN_STAGE_AUTH_SENT;
+            note_init_request(b, flow, datagram, now_ms);
+        else
+            note_message(b, flow, datagram, now_ms);
     }
+}
+
+/* The notify by which a server that gives no full answer says why, or what it wants first. */
+static uint16_t find_reason(const struct ike_datagram *datagram)
+{
+    struct payload_walk walk;
+    struct ike_payload payload;
+    struct ike_notify notify;
+
+    if (payload_walk_init(&walk, datagram) != 0)
+        return 0;
+    while (payload_walk_next(&walk, &payload)) {
+        if ((payload.type != IKE_PAYLOAD_NOTIFY && payload.type != IKE_PAYLOAD_V1_NOTIFY) ||
+            payload_notify(&payload, &notify) != 0)
+            continue;
+        if (notify.type < IKE_NOTIFY_STATUS_MIN || notify.type == IKE_NOTIFY_COOKIE)
+            return notify.type;
+    }
+    return 0;
+}
+
+static bool is_full_answer(const struct ike_datagram *datagram)
+{
+    return !header_spi_is_zero(&datagram->header.spi_r) && deserves_answer(datagram);
 }
 
 /*
- * What the backend can do shows only in a full answer, which begins with its SA payload (RFC 7296
- * section 1.2), to a client that had announced it too.
+ * What the backend can do shows only in a full answer, which has its SA payload (RFC 7296 section 1.2), to a
+ * client that had announced it too.
  */
-static void note_fragmentation(struct bindings *b, const struct flow *flow,
+static void note_fragmentation(struct bindings *b, uint16_t backend, struct story *story,
                                const struct ike_datagram *datagram)
 {
-    if (datagram->header.major != 2 || datagram->header.next_payload != IKE_PAYLOAD_SA ||
-        !(flow->flags & FLOW_CLIENT_FRAGMENTATION))
+    if (datagram->header.major != 2 || !(story->flags & STORY_CLIENT_FRAGMENTATION))
         return;
-    b->pool->backends[flow->backend].fragmentation =
-        payload_find_notify(datagram, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL) ? FRAGMENTATION_YES
-                                                                                      : FRAGMENTATION_NO;
+    const bool announced = payload_find_notify(datagram, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL);
+    b->pool->backends[backend].fragmentation = announced ? FRAGMENTATION_YES : FRAGMENTATION_NO;
+    if (announced)
+        story->flags |= STORY_SERVER_FRAGMENTATION;
 }
 
-bool handshake_is_proof(const struct ike_datagram *datagram)
+/*
+ * The session that this full answer makes. After a failover two backends may answer one first message, and
+ * the client goes on with either: then there are two sessions.
+ */
+static uint32_t answered_session(struct bindings *b, uint32_t index, uint16_t backend,
+                                 const struct ike_header *h, uint64_t now_ms)
 {
-    return datagram->class == IKE_CLASS_ESP ||
-           (datagram->class == IKE_CLASS_IKE && header_is_encrypted(&datagram->header));
+    struct session *session = sessions_get(b->tracking.sessions, index);
+    struct story story = session->story;
+
+    if (header_spi_is_zero(&story.spi_r)) {
+        session->story.spi_r = h->spi_r;
+        session->story.backend = backend;
+        return index;
+    }
+    const uint32_t known = sessions_find(b->tracking.sessions, story.service, &h->spi_i, &h->spi_r);
+    if (known != SESSION_NONE)
+        return known;
+    story.spi_r = h->spi_r;
+    story.backend = backend;
+    return tracking_begin(&b->tracking, session->pin, &story, false, now_ms);
 }
 
-bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike_datagram *datagram)
+void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
+                        const struct ike_datagram *datagram, uint64_t now_ms)
+{
+    const struct ike_header *h = &datagram->header;
+    uint32_t index =
+        pin == PIN_NONE ? SESSION_NONE : sessions_find_begun(b->tracking.sessions, pin, &h->spi_i);
+
+    passive_answered(&b->pool->backends[backend]);
+    if (index == SESSION_NONE)
+        return;
+    tracking_answered(&b->tracking, index, backend);
+    struct story *story = &sessions_get(b->tracking.sessions, index)->story;
+    story->seen_ms = (uint32_t)now_ms;
+    if (!is_full_answer(datagram)) {
+        const uint16_t reason = find_reason(datagram);
+        if (reason == IKE_NOTIFY_COOKIE || reason == IKE_NOTIFY_INVALID_KE_PAYLOAD)
+            story->flags |= STORY_ASKED_AGAIN;
+        else
+            story->error = reason;
+        return;
+    }
+    note_fragmentation(b, backend, story, datagram);
+    index = answered_session(b, index, backend, h, now_ms);
+    if (index != SESSION_NONE)
+        tracking_reach(&b->tracking, index, STAGE_INIT_ANSWERED, now_ms);
+}
+
+/* An SA that was made by rekeying, inside encryption, or before our time: it is learnt from its backend. */
+static uint32_t learn_session(struct bindings *b, const struct flow *flow, const struct ike_header *h,
+                              uint64_t now_ms)
+{
+    struct story story =
+        story_begin((uint16_t)(flow->listener / IKE_PORT_COUNT), flow->backend, flow->client_port, now_ms);
+
+    story.spi_i = h->spi_i;
+    story.spi_r = h->spi_r;
+    story.flags = STORY_REKEYED | STORY_ANSWERED;
+    if (flow->listener % IKE_PORT_COUNT == IKE_PORT_4500)
+        story.flags |= STORY_NATT;
+    return tracking_begin(&b->tracking, flow->pin, &story, true, now_ms);
+}
+
+/*
+ * Does this message of the backend show that it knows the client to be where the flow leads, and not only
+ * that somebody there has repeated an old request? A server answers a repeated request once more, to wherever
+ * it came from (RFC 7296 section 2.1); but only the client can make a request with a message ID that was not
+ * answered before, and a server sends requests of its own to where it believes the client. IKEv1 has no
+ * roaming, and its message IDs have no order (RFC 2408 section 3.1): there the address must be the same.
+ */
+static bool is_fresh(const struct bindings *b, const struct session *session, const struct endpoint *client,
+                     const struct ike_header *h)
+{
+    const bool same_address = addr_equal(&pins_get(b->pins, session->pin)->client, &client->addr);
+
+    if (h->major == 1 || (same_address && session->story.client_port == client->port))
+        return same_address;
+    return !(h->flags & IKE_FLAG_RESPONSE) || h->message_id >= session->next_id;
+}
+
+bool handshake_is_proof(const struct bindings *b, uint16_t service, const struct endpoint *client,
+                        const struct ike_datagram *datagram)
+{
+    if (datagram->class != IKE_CLASS_IKE)
+        return datagram->class == IKE_CLASS_ESP;
+    if (!header_is_encrypted(&datagram->header))
+        return false;
+    const uint32_t session =
+        sessions_find(b->tracking.sessions, service, &datagram->header.spi_i, &datagram->header.spi_r);
+    return session == SESSION_NONE ||
+           is_fresh(b, sessions_get(b->tracking.sessions, session), client, &datagram->header);
+}
+
+/* An encrypted IKE message of the backend that proves the client. */
+static void note_protected(struct bindings *b, uint32_t flow_index, const struct ike_datagram *datagram,
+                           uint64_t now_ms)
+{
+    struct flow *flow = flows_get(b->flows, flow_index);
+    const struct ike_header *h = &datagram->header;
+    struct tracking *t = &b->tracking;
+    uint32_t index =
+        sessions_find(t->sessions, (uint16_t)(flow->listener / IKE_PORT_COUNT), &h->spi_i, &h->spi_r);
+
+    if (index == SESSION_NONE)
+        index = learn_session(b, flow, h, now_ms);
+    if (index == SESSION_NONE) {
+        if (is_auth(h) && pin_of(b, flow)->stage < STAGE_AUTH_ANSWERED)
+            pin_of(b, flow)->stage = STAGE_AUTH_ANSWERED;
+        return;
+    }
+    struct session *session = sessions_get(t->sessions, index);
+    if (session->story.backend != flow->backend)
+        return;
+    sessions_confirm(t->sessions, index);
+    if (h->flags & IKE_FLAG_RESPONSE && h->message_id >= session->next_id)
+        session->next_id = h->message_id + 1;
+    session->story.seen_ms = (uint32_t)now_ms;
+    if (is_large(datagram)) {
+        session->story.flags |= STORY_LARGE_FROM_SERVER;
+        b->pool->backends[flow->backend].handshakes.large_out_total++;
+    }
+    roam_confirmed(b, index, flow_index, now_ms);
+    if (session->story.stage < STAGE_AUTH_ANSWERED) {
+        tracking_reach(t, index, STAGE_AUTH_ANSWERED, now_ms);
+        if (is_auth(h)) /* a new tunnel: it is established when its own ESP has passed */
+            flow->flags &= (uint8_t)~FLOW_ESP_BOTH;
+        else if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
+            tracking_reach(t, index, STAGE_ESTABLISHED, now_ms);
+    }
+}
+
+bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike_datagram *datagram,
+                            uint64_t now_ms)
 {
     struct flow *flow = flows_get(b->flows, index);
+    const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
+    const bool is_proof =
+        handshake_is_proof(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), &client, datagram);
 
     if (datagram->class == IKE_CLASS_ESP) {
-        note_esp(b, flow, FLOW_ESP_OUT);
+        if (flow->flags & FLOW_MOVED)
+            roam_confirmed_esp(b, index, now_ms);
+        note_esp(b, flow, FLOW_ESP_OUT, now_ms);
     } else if (datagram->class == IKE_CLASS_IKE) {
-        struct pin *pin = pin_of(b, flow);
-        flow->flags |= FLOW_ANSWERED;
-        if (header_is_init_response(&datagram->header)) {
-            if (pin->stage == PIN_STAGE_INIT_SENT)
-                pin->stage = PIN_STAGE_INIT_ANSWERED;
-            note_fragmentation(b, flow, datagram);
-        } else if (is_auth(&datagram->header) && pin->stage <= PIN_STAGE_AUTH_SENT) {
-            pin->stage = PIN_STAGE_AUTH_ANSWERED;
-            flow->flags &=
-                (uint8_t)~FLOW_ESP_BOTH; /* a new tunnel: it is established when its own ESP has passed */
-        }
+        if (is_proof)
+            note_protected(b, index, datagram, now_ms);
+        else if (header_is_init_response(&datagram->header))
+            handshake_answered(b, flow->pin, flow->backend, datagram, now_ms);
     }
-    return handshake_is_proof(datagram);
+    if (is_proof)
+        flow->flags &= (uint8_t)~FLOW_MOVED;
+    return is_proof;
 }

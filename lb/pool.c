@@ -140,13 +140,15 @@ bool pool_is_vip(const struct pool *pool, const struct addr *addr)
 
 int pool_fitness(const struct backend *backend)
 {
+    const int avoided = backend->passive.avoided ? 0 : 2;
+
     if (backend->state != CONFIG_STATE_ENABLED)
         return 0;
     switch (backend->health) {
     case HEALTH_UP:
-        return 2;
+        return avoided + 2;
     case HEALTH_UNKNOWN:
-        return 1;
+        return avoided + 1;
     case HEALTH_DOWN:
     default:
         return 0;

@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "config/config.h"
 #include "health/judge.h"
+#include "persist/stage.h"
 
 /* The two UDP ports of IKE, RFC 7296 section 2 and 3948. A listener is one of them at one service. */
 enum ike_port { IKE_PORT_500, IKE_PORT_4500 };
@@ -34,6 +35,32 @@ enum traffic_direction { TRAFFIC_IN, TRAFFIC_OUT }; /* client to backend, backen
  * it. */
 enum fragmentation { FRAGMENTATION_UNKNOWN, FRAGMENTATION_YES, FRAGMENTATION_NO };
 
+/* What became of the handshakes that were steered to a backend. A handshake counts once at each, with all its
+ * repetitions, cookies and rounds for another key exchange group. */
+struct handshake_counts {
+    uint64_t reached[STAGE_COUNT];  /* by enum stage: how many came so far */
+    uint64_t answered_total;        /* their first message was answered, be it by a cookie or an error */
+    uint64_t unanswered_total;      /* it never was, by the time that the client went elsewhere or gave up */
+    uint64_t stalled_total;         /* answered in full, but no IKE_AUTH followed */
+    uint64_t auth_unanswered_total; /* IKE_AUTH came, and had no answer */
+    uint64_t large_in_total;        /* IKE messages that took more than one IP packet of 1,500 bytes ... */
+    uint64_t large_out_total;       /* ... and those to clients */
+};
+
+/* Whether a backend answers new handshakes, judged by those of real clients (lb/passive.h). */
+enum suspicion { SUSPICION_NONE, SUSPICION_SILENT, SUSPICION_REFUSING, SUSPICION_COUNT };
+
+struct passive {
+    enum suspicion suspicion;
+    bool avoided;            /* new clients go elsewhere if they can */
+    uint32_t unanswered;     /* clients in a row, since the last answer, that were not answered */
+    struct addr last_client; /* the last of them */
+    uint64_t since_ms;       /* when the first of them came */
+    uint64_t tried_ms;       /* when a client was last sent there all the same */
+    uint64_t heard_ms;       /* the latest packet of the backend to any client */
+    uint64_t probe_ms;       /* the latest answered probe */
+};
+
 struct backend {
     char name[CONFIG_NAME_MAX];
     struct addr addr;
@@ -45,20 +72,27 @@ struct backend {
     enum health_state health;
     uint32_t probe_us; /* round trip of the last answered probe; 0: none yet */
     enum fragmentation fragmentation;
-    int64_t round_robin;            /* current weight of smooth weighted round robin */
-    uint16_t source;                /* full-nat without `snat`: index of the source address, or SNAT_NONE */
-    uint32_t mtu;                   /* path MTU towards it, bytes; 0: not known */
-    bool unroutable;                /* the kernel knows no way to it */
-    uint32_t clients;               /* pins that point here */
-    uint64_t new_clients_total;     /* pins ever made */
-    uint64_t init_unanswered_total; /* handshakes begun whose first message was never answered */
-    struct traffic traffic[2];      /* by enum traffic_direction */
-    struct traffic sampled[2];      /* at the last pool_sample() */
-    struct traffic rate[2];         /* a second, as of the last pool_sample() */
+    int64_t round_robin;        /* current weight of smooth weighted round robin */
+    uint16_t source;            /* full-nat without `snat`: index of the source address, or SNAT_NONE */
+    uint32_t mtu;               /* path MTU towards it, bytes; 0: not known */
+    bool unroutable;            /* the kernel knows no way to it */
+    uint32_t clients;           /* pins that point here */
+    uint64_t new_clients_total; /* pins ever made */
+    struct handshake_counts handshakes;
+    struct passive passive;
+    struct traffic traffic[2]; /* by enum traffic_direction */
+    struct traffic sampled[2]; /* at the last pool_sample() */
+    struct traffic rate[2];    /* a second, as of the last pool_sample() */
 };
+
+/* How a session that is followed has moved: to another address (RFC 4555), or to another port of its NAT. */
+enum roam { ROAM_MOBIKE, ROAM_REBIND, ROAM_COUNT };
 
 struct service {
     char name[CONFIG_NAME_MAX];
+    uint64_t failovers_total;         /* handshakes that were moved from a backend that did not answer */
+    uint64_t roams_total[ROAM_COUNT]; /* confirmed moves */
+    uint64_t conflicts_total; /* handshakes kept away from their backend by a flow in use (lb/steer.h) */
     enum config_mode mode;
     enum config_schedule schedule;
     struct addr vips[CONFIG_VIPS_MAX];
@@ -103,8 +137,9 @@ const struct addr *pool_vip(const struct service *service, int family);
 bool pool_is_vip(const struct pool *pool, const struct addr *addr);
 
 /*
- * May the backend get a new client? 2: enabled and up. 1: enabled, no verdict of a probe yet; it is chosen
- * only where no backend is up. 0: no.
+ * May the backend get a new client? 0: no. The most for one that is enabled and up; less with no verdict of a
+ * probe yet; less still if it is avoided (lb/passive.h). Only those of the best fitness that any has are
+ * chosen from.
  */
 int pool_fitness(const struct backend *backend);
 

@@ -17,9 +17,10 @@ static bool is_candidate(const struct candidates *c, const struct backend *backe
     return pool_fitness(backend) == c->fitness && addr_family(&backend->addr) == c->family;
 }
 
-static struct candidates find_candidates(const struct pool *pool, uint16_t service, const struct addr *client)
+static struct candidates find_candidates(const struct pool *pool, uint16_t service,
+                                         const struct schedule_key *key)
 {
-    struct candidates c = {.service = &pool->services[service], .family = addr_family(client)};
+    struct candidates c = {.service = &pool->services[service], .family = addr_family(&key->client)};
 
     for (uint16_t i = 0; i < c.service->backend_count; i++) {
         const struct backend *backend = &pool->backends[c.service->first_backend + i];
@@ -40,9 +41,9 @@ static struct candidates find_candidates(const struct pool *pool, uint16_t servi
  * Weighted rendezvous hashing: the hash as a uniform number u in (0, 1) gives the score -weight / ln(u); a
  * backend's score is the highest with a probability of its weight's share.
  */
-static double score(const struct backend *backend, const struct addr *client)
+static double score(const struct backend *backend, const struct schedule_key *key)
 {
-    const uint64_t hash = addr_hash(client, backend->seed);
+    const uint64_t hash = addr_hash(&key->client, backend->seed ^ key->part);
     const double u = ((double)(hash >> 11) + 0.5) * 0x1p-53;
 
     return -(double)backend->weight / log(u);
@@ -57,7 +58,7 @@ static bool is_over_bound(const struct candidates *c, const struct backend *back
     return backend->clients + 1 > bound;
 }
 
-static uint16_t pick_hash(const struct pool *pool, const struct candidates *c, const struct addr *client,
+static uint16_t pick_hash(const struct pool *pool, const struct candidates *c, const struct schedule_key *key,
                           bool bounded)
 {
     uint16_t best = POOL_NONE;
@@ -68,7 +69,7 @@ static uint16_t pick_hash(const struct pool *pool, const struct candidates *c, c
         const struct backend *backend = &pool->backends[index];
         if (!is_candidate(c, backend) || (bounded && is_over_bound(c, backend)))
             continue;
-        const double s = score(backend, client);
+        const double s = score(backend, key);
         if (best == POOL_NONE || s > best_score) {
             best = index;
             best_score = s;
@@ -113,9 +114,9 @@ static uint16_t pick_round_robin(struct pool *pool, const struct candidates *c)
     return best;
 }
 
-uint16_t schedule_pick(struct pool *pool, uint16_t service, const struct addr *client)
+uint16_t schedule_pick(struct pool *pool, uint16_t service, const struct schedule_key *key)
 {
-    const struct candidates c = find_candidates(pool, service, client);
+    const struct candidates c = find_candidates(pool, service, key);
 
     if (c.fitness == 0)
         return POOL_NONE;
@@ -125,16 +126,45 @@ uint16_t schedule_pick(struct pool *pool, uint16_t service, const struct addr *c
     case CONFIG_SCHEDULE_ROUND_ROBIN:
         return pick_round_robin(pool, &c);
     case CONFIG_SCHEDULE_SOURCE_HASH:
-        return pick_hash(pool, &c, client, false);
+        return pick_hash(pool, &c, key, false);
     case CONFIG_SCHEDULE_BOUNDED_HASH:
     default:
-        return pick_hash(pool, &c, client, true);
+        return pick_hash(pool, &c, key, true);
     }
 }
 
-uint16_t schedule_pick_stateless(const struct pool *pool, uint16_t service, const struct addr *client)
+uint16_t schedule_pick_stateless(const struct pool *pool, uint16_t service, const struct schedule_key *key)
 {
-    const struct candidates c = find_candidates(pool, service, client);
+    const struct candidates c = find_candidates(pool, service, key);
 
-    return c.fitness == 0 ? POOL_NONE : pick_hash(pool, &c, client, false);
+    return c.fitness == 0 ? POOL_NONE : pick_hash(pool, &c, key, false);
+}
+
+uint16_t schedule_pick_after(const struct pool *pool, uint16_t service, const struct schedule_key *key,
+                             uint16_t current)
+{
+    const struct candidates c = find_candidates(pool, service, key);
+    const double current_score = score(&pool->backends[current], key);
+    uint16_t first = POOL_NONE;
+    uint16_t next = POOL_NONE;
+    double first_score = 0;
+    double next_score = 0;
+
+    if (c.fitness == 0)
+        return POOL_NONE;
+    for (uint16_t i = 0; i < c.service->backend_count; i++) {
+        const uint16_t index = (uint16_t)(c.service->first_backend + i);
+        if (index == current || !is_candidate(&c, &pool->backends[index]))
+            continue;
+        const double s = score(&pool->backends[index], key);
+        if (first == POOL_NONE || s > first_score) {
+            first = index;
+            first_score = s;
+        }
+        if (s < current_score && (next == POOL_NONE || s > next_score)) {
+            next = index;
+            next_score = s;
+        }
+    }
+    return next != POOL_NONE ? next : first;
 }

@@ -1,43 +1,262 @@
 #include "lb/steer.h"
 
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "lb/schedule.h"
 
-static struct steer_choice steer_pinned(struct bindings *b, const struct steer_request *request, uint32_t pin)
+static bool is_init(const struct steer_request *request)
 {
-    const uint16_t held = pins_get(b->pins, pin)->backend;
+    return request->datagram->class == IKE_CLASS_IKE && header_is_init_request(&request->datagram->header);
+}
 
-    if (!request->is_init || !pool_is_lost(&b->pool->backends[held]))
-        return (struct steer_choice){.backend = held, .pin = pin};
+uint32_t steer_session(const struct bindings *b, uint16_t service, const struct ike_datagram *datagram)
+{
+    if (datagram->class != IKE_CLASS_IKE)
+        return SESSION_NONE;
+    return sessions_find(b->tracking.sessions, service, &datagram->header.spi_i, &datagram->header.spi_r);
+}
 
-    const uint16_t chosen = schedule_pick(b->pool, request->service, &request->client);
-    if (chosen != POOL_NONE)
-        bindings_move_pin(b, pin, chosen);
-    return (struct steer_choice){.backend = chosen, .pin = pin};
+/*
+ * Where clients behind one address are spread, all of one handshake must hash alike although its messages
+ * come from two ports: they have the SPIi in common. ESP has only its port.
+ */
+static struct schedule_key schedule_key(const struct bindings *b, const struct steer_request *request)
+{
+    struct schedule_key key = {.client = request->client.addr};
+    const struct ike_spi *spi_i = &request->datagram->header.spi_i;
+
+    if (!b->pool->services[request->service].persistence.spread_nat)
+        return key;
+    key.part = request->datagram->class == IKE_CLASS_IKE ? XXH3_64bits(spi_i->bytes, sizeof spi_i->bytes)
+                                                         : request->client.port;
+    return key;
+}
+
+/* A tunnel lives on this flow: its backend has lately sent something there. */
+static bool is_in_use(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+{
+    const struct service *service = &b->pool->services[flow->listener / IKE_PORT_COUNT];
+
+    return flow->flags & FLOW_CONFIRMED && !pool_is_lost(&b->pool->backends[flow->backend]) &&
+           (uint32_t)now_ms - flow->backend_ms < service->persistence.half_open_timeout_ms;
+}
+
+static bool has_flow_in_use(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+{
+    for (int port = 0; port < IKE_PORT_COUNT; port++) {
+        const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
+        if (flow != FLOW_NONE && is_in_use(b, flows_get(b->flows, flow), now_ms))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * May a client leave the backend that its pin is at? One that nothing is known of yet may; one that has been
+ * proved only if the backend does not answer anybody, and no tunnel of the client lives there.
+ */
+static bool may_fail_over(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+{
+    const enum suspicion suspicion = b->pool->backends[pin->backend].passive.suspicion;
+
+    if (!(pin->flags & PIN_CONFIRMED) || suspicion == SUSPICION_SILENT)
+        return true;
+    return suspicion == SUSPICION_REFUSING && !has_flow_in_use(b, pin, now_ms);
+}
+
+/* The first message of a handshake comes again, and the backend has not said a word yet. */
+static bool is_unanswered(const struct bindings *b, const struct steer_request *request, uint32_t pin,
+                          uint64_t now_ms)
+{
+    struct sessions *sessions = b->tracking.sessions;
+    const uint32_t begun = sessions_find_begun(sessions, pin, &request->datagram->header.spi_i);
+
+    if (begun == SESSION_NONE)
+        return false;
+    const struct story *story = &sessions_get(sessions, begun)->story;
+    return !(story->flags & STORY_ANSWERED) && story->backend == pins_get(b->pins, pin)->backend &&
+           (uint32_t)now_ms - story->seen_ms >= STEER_RETRANSMISSION_MS;
+}
+
+/* Where the client's pin leads, after it has moved if it must. */
+static struct steer_choice steer_pinned(struct bindings *b, const struct steer_request *request,
+                                        uint32_t index, uint64_t now_ms)
+{
+    const struct pin *pin = pins_get(b->pins, index);
+    const struct schedule_key key = schedule_key(b, request);
+    struct steer_choice choice = {.rule = STEER_PIN, .backend = pin->backend, .pin = index};
+
+    if (!is_init(request))
+        return choice;
+    if (pool_is_lost(&b->pool->backends[pin->backend])) {
+        choice.backend = schedule_pick(b->pool, request->service, &key);
+    } else if (is_unanswered(b, request, index, now_ms) && may_fail_over(b, pin, now_ms)) {
+        const uint16_t next = schedule_pick_after(b->pool, request->service, &key, pin->backend);
+        if (next != POOL_NONE)
+            choice = (struct steer_choice){.rule = STEER_FAIL_OVER, .backend = next, .pin = index};
+    }
+    if (choice.backend == POOL_NONE)
+        choice.rule = STEER_NOWHERE;
+    else
+        bindings_move_pin(b, index, choice.backend);
+    return choice;
+}
+
+/* A message that only means something to the backend that got the handshake's first one. */
+static bool continues_handshake(const struct ike_header *h)
+{
+    return h->exchange == IKE_EXCHANGE_AUTH || h->exchange == IKE_EXCHANGE_V1_MAIN;
+}
+
+/*
+ * The packet's session is at one backend and its flow leads to another: two clients share an address and a
+ * port, or a NAT has given a port to somebody else. A flow in use stays whole, or a tunnel would break; the
+ * handshake cannot succeed there, but the next one of that client will begin at the flow's backend.
+ */
+static bool conflicts(struct bindings *b, const struct steer_request *request, const struct flow *flow,
+                      uint64_t now_ms)
+{
+    struct session *session = sessions_get(b->tracking.sessions, request->session);
+
+    if (pins_get(b->pins, flow->pin)->backend != flow->backend || !is_in_use(b, flow, now_ms))
+        return false;
+    if (!(session->story.flags & STORY_CONFLICT)) {
+        session->story.flags |= STORY_CONFLICT;
+        b->pool->services[request->service].conflicts_total++;
+    }
+    if (!session->confirmed)
+        bindings_move_pin(b, session->pin, flow->backend);
+    return true;
+}
+
+/*
+ * With a flow: where the packet goes if that may still be the flow's backend. The messages that open an IKE
+ * SA go where the pin leads, unless that would take a flow from a living tunnel (a client that has come here
+ * by roaming); the others of a handshake with an unknown session follow a pin that has moved, and the rest of
+ * IKE follows it only away from a lost backend. ESP stays: a tunnel may outlive what the probes think of its
+ * server.
+ */
+static bool may_use_flow(struct bindings *b, const struct steer_request *request, uint64_t now_ms,
+                         struct steer_choice *choice)
+{
+    const struct flow *flow = flows_get(b->flows, request->flow);
+    const struct ike_header *h = &request->datagram->header;
+
+    *choice = (struct steer_choice){.rule = STEER_FLOW, .backend = flow->backend, .pin = flow->pin};
+    if (request->datagram->class != IKE_CLASS_IKE)
+        return true;
+    if (request->session != SESSION_NONE) {
+        if (sessions_get(b->tracking.sessions, request->session)->story.backend == flow->backend)
+            return true;
+        choice->rule = STEER_CONFLICT;
+        return conflicts(b, request, flow, now_ms);
+    }
+    const bool moved = pins_get(b->pins, flow->pin)->backend != flow->backend;
+    if (is_init(request)) {
+        if (moved && (flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && is_in_use(b, flow, now_ms))
+            return true;
+        *choice = steer_pinned(b, request, flow->pin, now_ms);
+        return choice->backend == flow->backend;
+    }
+    return !moved || !(pool_is_lost(&b->pool->backends[flow->backend]) || continues_handshake(h));
+}
+
+/* The pin of the client; where clients behind one address are spread, the one that a NAT which keeps ports
+ * gives away: 500 and 4500 of one address are one client's. */
+static uint32_t find_pin(const struct bindings *b, const struct steer_request *request)
+{
+    const struct pin_key key = bindings_pin_key(b, request->service, &request->client);
+    const enum ike_port other = request->port == IKE_PORT_500 ? IKE_PORT_4500 : IKE_PORT_500;
+    const uint32_t pin = pins_find(b->pins, &key);
+
+    if (pin != PIN_NONE || key.part != ike_port_number(request->port))
+        return pin;
+    const struct flow_in_key sibling = {
+        .client = request->client.addr,
+        .client_port = ike_port_number(other),
+        .listener = (uint16_t)(request->service * IKE_PORT_COUNT + other),
+    };
+    const uint32_t flow = flows_find_in(b->flows, &sibling);
+    return flow == FLOW_NONE ? PIN_NONE : flows_get(b->flows, flow)->pin;
+}
+
+/* A known session that comes from an address that is not its pin's. */
+static struct steer_choice steer_roamer(struct bindings *b, const struct steer_request *request,
+                                        uint64_t now_ms)
+{
+    const uint16_t backend = sessions_get(b->tracking.sessions, request->session)->story.backend;
+    struct steer_choice choice = {.rule = STEER_SESSION, .backend = backend, .pin = PIN_NONE, .moved = true};
+
+    if (!request->may_pin || !sessions_may_move(b->tracking.sessions, request->session, now_ms))
+        return choice;
+    choice.pin = find_pin(b, request);
+    if (choice.pin == PIN_NONE)
+        (void)bindings_add_pin(b, &request->client, backend, false, now_ms, &choice.pin);
+    else if (!(pins_get(b->pins, choice.pin)->flags & PIN_CONFIRMED))
+        bindings_move_pin(b, choice.pin, backend);
+    return choice;
+}
+
+static struct steer_choice steer_session_known(struct bindings *b, const struct steer_request *request,
+                                               uint64_t now_ms)
+{
+    const struct session *session = sessions_get(b->tracking.sessions, request->session);
+    const struct pin *pin = pins_get(b->pins, session->pin);
+
+    if (!addr_equal(&pin->client, &request->client.addr))
+        return steer_roamer(b, request, now_ms);
+    if (!(pin->flags & PIN_CONFIRMED)) /* its answer has told the client which backend to go on with */
+        bindings_move_pin(b, session->pin, session->story.backend);
+    return (struct steer_choice){
+        .rule = STEER_SESSION,
+        .backend = session->story.backend,
+        .pin = session->pin,
+        .moved = session->confirmed && session->story.client_port != request->client.port,
+    };
 }
 
 /*
  * What opens nothing belongs to a handshake or a tunnel that was forwarded without a pin, by source-hash, or
  * that began before our time: then that is the best guess, and the same on every node.
  */
-static uint16_t pick_new(struct pool *pool, const struct steer_request *request)
+static struct steer_choice steer_new(struct bindings *b, const struct steer_request *request, uint64_t now_ms)
 {
-    return request->is_init ? schedule_pick(pool, request->service, &request->client)
-                            : schedule_pick_stateless(pool, request->service, &request->client);
+    const struct schedule_key key = schedule_key(b, request);
+    struct steer_choice choice = {.rule = STEER_STATELESS, .pin = PIN_NONE};
+    const bool remember = request->may_pin && pins_has_room(b->pins);
+
+    choice.backend = remember && is_init(request) ? schedule_pick(b->pool, request->service, &key)
+                                                  : schedule_pick_stateless(b->pool, request->service, &key);
+    if (choice.backend == POOL_NONE) {
+        choice.rule = STEER_NOWHERE;
+    } else if (remember) {
+        choice.rule = STEER_SCHEDULE;
+        (void)bindings_add_pin(b, &request->client, choice.backend, false, now_ms, &choice.pin);
+    }
+    return choice;
 }
 
 struct steer_choice steer(struct bindings *b, const struct steer_request *request, uint64_t now_ms)
 {
-    struct steer_choice choice = {.backend = POOL_NONE, .pin = PIN_NONE};
-    const uint32_t pin = pins_find(b->pins, request->service, &request->client);
+    struct steer_choice choice;
 
-    if (pin != PIN_NONE)
-        return steer_pinned(b, request, pin);
-    if (request->may_pin && pins_has_room(b->pins)) {
-        choice.backend = pick_new(b->pool, request);
-        if (choice.backend != POOL_NONE)
-            (void)bindings_add_pin(b, &request->client, choice.backend, false, now_ms, &choice.pin);
+    if (request->flow != FLOW_NONE && (may_use_flow(b, request, now_ms, &choice) || is_init(request)))
         return choice;
+    if (request->session != SESSION_NONE)
+        return steer_session_known(b, request, now_ms);
+    if (request->datagram->class == IKE_CLASS_ESP) {
+        const uint32_t index =
+            bindings_find_esp(b, request->service, &request->client.addr, request->datagram->esp_spi);
+        if (index != FLOW_NONE) {
+            const struct flow *flow = flows_get(b->flows, index);
+            return (struct steer_choice){
+                .rule = STEER_ESP, .backend = flow->backend, .pin = flow->pin, .moved = true};
+        }
     }
-    choice.backend = schedule_pick_stateless(b->pool, request->service, &request->client);
-    return choice;
+    const uint32_t pin =
+        request->flow != FLOW_NONE ? flows_get(b->flows, request->flow)->pin : find_pin(b, request);
+    return pin != PIN_NONE ? steer_pinned(b, request, pin, now_ms) : steer_new(b, request, now_ms);
 }

@@ -13,20 +13,6 @@ struct pins {
     uint64_t seed;
 };
 
-const char *pin_stage_name(enum pin_stage stage)
-{
-    static const char *const names[PIN_STAGE_COUNT] = {
-        [PIN_STAGE_NONE] = "none",
-        [PIN_STAGE_INIT_SENT] = "init-sent",
-        [PIN_STAGE_INIT_ANSWERED] = "init-answered",
-        [PIN_STAGE_AUTH_SENT] = "auth-sent",
-        [PIN_STAGE_AUTH_ANSWERED] = "auth-answered",
-        [PIN_STAGE_ESTABLISHED] = "established",
-    };
-
-    return names[stage];
-}
-
 struct pins *pins_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t seed)
 {
     uint32_t buckets = 16;
@@ -59,35 +45,38 @@ void pins_destroy(struct pins *pins)
 }
 
 /* Buckets and chains hold index + 1, so that fresh zero pages are empty. */
-static uint32_t *bucket_of(const struct pins *pins, uint16_t service, const struct addr *client)
+static uint32_t *bucket_of(const struct pins *pins, const struct pin_key *key)
 {
-    return &pins->buckets[addr_hash(client, pins->seed ^ service) & pins->bucket_mask];
+    const uint64_t rest = (uint64_t)key->part << 16 | key->service;
+
+    return &pins->buckets[addr_hash(&key->client, pins->seed ^ rest) & pins->bucket_mask];
 }
 
-uint32_t pins_find(const struct pins *pins, uint16_t service, const struct addr *client)
+uint32_t pins_find(const struct pins *pins, const struct pin_key *key)
 {
-    uint32_t link = *bucket_of(pins, service, client);
+    uint32_t link = *bucket_of(pins, key);
 
     while (link) {
         const struct pin *pin = &pins->pins[link - 1];
-        if (pin->service == service && addr_equal(&pin->client, client))
+        if (pin->service == key->service && pin->part == key->part && addr_equal(&pin->client, &key->client))
             return link - 1;
         link = pin->hash_next;
     }
     return PIN_NONE;
 }
 
-int pins_insert(struct pins *pins, uint16_t service, const struct addr *client, uint16_t backend,
-                bool confirmed, uint64_t now_ms, uint32_t *index)
+int pins_insert(struct pins *pins, const struct pin_key *key, uint16_t backend, bool confirmed,
+                uint64_t now_ms, uint32_t *index)
 {
     const uint32_t slot = slots_take(&pins->slots, confirmed);
 
     if (slot == SLOT_NONE)
         return ERR_FULL;
-    uint32_t *bucket = bucket_of(pins, service, client);
+    uint32_t *bucket = bucket_of(pins, key);
     pins->pins[slot] = (struct pin){
-        .client = *client,
-        .service = service,
+        .client = key->client,
+        .service = key->service,
+        .part = key->part,
         .backend = backend,
         .created_ms = (uint32_t)now_ms,
         .seen_ms = (uint32_t)now_ms,
@@ -118,7 +107,8 @@ void pins_confirm(struct pins *pins, uint32_t index)
 void pins_remove(struct pins *pins, uint32_t index)
 {
     const struct pin *pin = &pins->pins[index];
-    uint32_t *link = bucket_of(pins, pin->service, &pin->client);
+    const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
+    uint32_t *link = bucket_of(pins, &key);
 
     while (*link != index + 1)
         link = &pins->pins[*link - 1].hash_next;

@@ -14,34 +14,34 @@
 
 #include "base/addr.h"
 #include "base/slots.h"
+#include "persist/stage.h"
 
 #define PIN_NONE SLOT_NONE
-
-/* How far the client's latest handshake has come, as seen in clear IKE headers (RFC 7296 section 1.2). */
-enum pin_stage {
-    PIN_STAGE_NONE, /* only other traffic so far: the handshake was before our time */
-    PIN_STAGE_INIT_SENT,
-    PIN_STAGE_INIT_ANSWERED,
-    PIN_STAGE_AUTH_SENT,
-    PIN_STAGE_AUTH_ANSWERED,
-    PIN_STAGE_ESTABLISHED, /* traffic seen both ways */
-    PIN_STAGE_COUNT,
-};
 
 enum pin_flag {
     PIN_CONFIRMED = 1 << 0,
     PIN_CLIENT_FRAGMENTATION = 1 << 1, /* the client announced IKEV2_FRAGMENTATION_SUPPORTED */
+    PIN_LEFT = 1 << 2, /* its sessions have gone on to another address: it lives for seconds */
+};
+
+/* Whose pin it is. */
+struct pin_key {
+    struct addr client;
+    uint16_t service;
+    uint16_t part; /* 0; where one address has several pins (persistence.spread_nat): which of them it is */
 };
 
 struct pin {
     struct addr client;
     uint16_t service;
+    uint16_t part;
     uint16_t backend;
+    uint16_t roams;      /* times that a session came here, or changed its port */
     uint16_t ports[2];   /* the client's latest source port towards 500 and 4500; 0: none seen */
     uint32_t flow_count; /* flows that refer to this pin; it stays while there are any */
     uint32_t created_ms; /* truncated to 32 bits, as all times here; differences are right up to 24 days */
     uint32_t seen_ms;
-    uint8_t stage; /* enum pin_stage */
+    uint8_t stage; /* enum stage, of the latest handshake */
     uint8_t flags; /* enum pin_flag */
     uint32_t hash_next;
 };
@@ -55,15 +55,15 @@ struct pins;
 struct pins *pins_create(uint32_t capacity, uint32_t unconfirmed_max, uint64_t seed);
 void pins_destroy(struct pins *pins);
 
-/* Index of the client's pin at that service, or PIN_NONE. */
-uint32_t pins_find(const struct pins *pins, uint16_t service, const struct addr *client);
+/* Index of that pin, or PIN_NONE. */
+uint32_t pins_find(const struct pins *pins, const struct pin_key *key);
 
 /*
- * A new pin for a client that has none. 0 and its index in *index; ERR_FULL when the table is full, or when
+ * A new pin where pins_find() finds none. 0 and its index in *index; ERR_FULL when the table is full, or when
  * `confirmed` is false and the unconfirmed share is used up.
  */
-int pins_insert(struct pins *pins, uint16_t service, const struct addr *client, uint16_t backend,
-                bool confirmed, uint64_t now_ms, uint32_t *index);
+int pins_insert(struct pins *pins, const struct pin_key *key, uint16_t backend, bool confirmed,
+                uint64_t now_ms, uint32_t *index);
 
 /* Is there room for one more unconfirmed pin? */
 bool pins_has_room(const struct pins *pins);
@@ -85,6 +85,3 @@ uint32_t pins_next(const struct pins *pins, uint32_t *cursor, uint32_t *budget);
 uint32_t pins_count(const struct pins *pins);
 uint32_t pins_unconfirmed_count(const struct pins *pins);
 uint32_t pins_capacity(const struct pins *pins);
-
-/* "init-sent" and so on; the words that users see. */
-const char *pin_stage_name(enum pin_stage stage);

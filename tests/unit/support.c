@@ -117,14 +117,15 @@ static void put_payload(struct writer *w, uint8_t next, uint16_t notify)
     writer_u32(w, 0);
 }
 
-static void put_ike(struct writer *w, const struct recipe *r)
+static void put_ike(struct writer *w, const struct recipe *r, struct support_sa sa)
 {
-    static const uint8_t spi_i[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    static const uint8_t spi_r[2][8] = {{0}, {9, 8, 7, 6, 5, 4, 3, 2}};
+    static const uint8_t none[8] = {0};
+    const uint64_t spi_i = sa.spi_i ? sa.spi_i : UINT64_C(0x0807060504030201);
+    const uint64_t spi_r = sa.spi_r ? sa.spi_r : UINT64_C(0x0203040506070809);
     const size_t start = writer_len(w);
 
-    writer_bytes(w, spi_i, sizeof spi_i);
-    writer_bytes(w, spi_r[r->responder_spi], sizeof spi_r[0]);
+    writer_bytes(w, &spi_i, sizeof spi_i);
+    writer_bytes(w, r->responder_spi ? (const void *)&spi_r : none, sizeof spi_r);
     writer_u8(w, r->first_payload);
     writer_u8(w, r->version);
     writer_u8(w, r->exchange);
@@ -137,7 +138,8 @@ static void put_ike(struct writer *w, const struct recipe *r)
     writer_patch_u32(w, start + 24, (uint32_t)(writer_len(w) - start));
 }
 
-size_t support_message(enum support_kind kind, enum ike_port port, uint8_t out[static SUPPORT_MESSAGE_MAX])
+size_t support_message(enum support_kind kind, enum ike_port port, struct support_sa sa,
+                       uint8_t out[static SUPPORT_MESSAGE_MAX])
 {
     struct writer w = writer_over(out, SUPPORT_MESSAGE_MAX);
 
@@ -150,7 +152,7 @@ size_t support_message(enum support_kind kind, enum ike_port port, uint8_t out[s
     } else {
         if (port == IKE_PORT_4500)
             writer_u32(&w, 0);
-        put_ike(&w, &recipes[kind]);
+        put_ike(&w, &recipes[kind], sa);
     }
     assert_false(w.failed);
     return writer_len(&w);
@@ -160,7 +162,7 @@ struct ike_datagram support_datagram(enum support_kind kind, enum ike_port port,
                                      uint8_t out[static SUPPORT_MESSAGE_MAX])
 {
     struct ike_datagram d = {0};
-    const size_t len = support_message(kind, port, out);
+    const size_t len = support_message(kind, port, (struct support_sa){0}, out);
 
     assert_int_not_equal(classify_datagram(out, len, port == IKE_PORT_4500, &d), IKE_CLASS_GARBAGE);
     return d;
@@ -170,7 +172,15 @@ void support_net_init(struct support_net *net, const struct support_service *ser
                       uint32_t max_clients)
 {
     *net = (struct support_net){.pool = support_pool(services, count), .now_ms = 1000000};
-    assert_int_equal(dataplane_init(&net->dp, net->pool, max_clients, 0x123456789abcdef), 0);
+    const struct dataplane_settings settings = {.max_clients = max_clients, .seed = 0x123456789abcdef};
+    assert_int_equal(dataplane_init(&net->dp, net->pool, &settings), 0);
+}
+
+struct support_sa support_sa_of(const struct support_net *net, const struct addr *client)
+{
+    const uint64_t hash = addr_hash(client, net->handshake);
+
+    return (struct support_sa){.spi_i = hash | 1, .spi_r = ~hash | 1};
 }
 
 void support_net_deinit(struct support_net *net)
@@ -180,13 +190,14 @@ void support_net_deinit(struct support_net *net)
     pool_destroy(net->pool);
 }
 
-static struct verdict handle(struct support_net *net, struct packet *packet, enum support_kind kind)
+static struct verdict handle(struct support_net *net, struct packet *packet, const struct addr *client,
+                             enum support_kind kind)
 {
     uint8_t data[SUPPORT_MESSAGE_MAX];
     struct verdict verdict;
 
     packet->data = data;
-    packet->len = support_message(kind, packet->port, data);
+    packet->len = support_message(kind, packet->port, support_sa_of(net, client), data);
     packet->ttl = 64;
     dataplane_handle(&net->dp, packet, net->now_ms, &verdict);
     return verdict;
@@ -197,7 +208,7 @@ struct verdict support_from_client(struct support_net *net, uint16_t service, st
 {
     struct packet packet = {.side = PACKET_FROM_CLIENT, .service = service, .port = port, .src = client};
 
-    return handle(net, &packet, kind);
+    return handle(net, &packet, &client.addr, kind);
 }
 
 struct verdict support_from_backend(struct support_net *net, struct addr server, struct endpoint dst,
@@ -209,8 +220,18 @@ struct verdict support_from_backend(struct support_net *net, struct addr server,
         .src = {.addr = server, .port = ike_port_number(port)},
         .dst = dst,
     };
+    const uint16_t source = snat_find(net->dp.bindings.snat, &dst.addr);
+    const struct flow_out_key key = {
+        .client = dst.addr,
+        .source = source == SNAT_NONE ? FLOW_SOURCE_CLIENT : source,
+        .source_port = dst.port,
+        .server = pool_find_server(net->pool, &server),
+        .port = (uint16_t)port,
+    };
+    const uint32_t flow = flows_find_out(net->dp.bindings.flows, &key);
 
-    return handle(net, &packet, kind);
+    return handle(net, &packet,
+                  flow == FLOW_NONE ? &dst.addr : &flows_get(net->dp.bindings.flows, flow)->client, kind);
 }
 
 struct verdict support_reply(struct support_net *net, const struct verdict *to, enum support_kind kind)
@@ -222,7 +243,8 @@ struct verdict support_reply(struct support_net *net, const struct verdict *to, 
 
 struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client)
 {
-    const uint32_t pin = pins_find(net->dp.bindings.pins, service, &client);
+    const struct pin_key key = {.client = client, .service = service};
+    const uint32_t pin = pins_find(net->dp.bindings.pins, &key);
 
     assert_int_not_equal(pin, PIN_NONE);
     return pins_get(net->dp.bindings.pins, pin);
@@ -251,7 +273,8 @@ static void check_flow(struct bindings *b, uint32_t index)
     assert_int_equal(flows_find_out(b->flows, &out), index);
     assert_true(addr_equal(&pin->client, &flow->client));
     assert_int_equal(pin->service, flow->listener / IKE_PORT_COUNT);
-    assert_int_equal(pins_find(b->pins, pin->service, &pin->client), flow->pin);
+    const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
+    assert_int_equal(pins_find(b->pins, &key), flow->pin);
     assert_int_equal(flow->server, b->pool->backends[flow->backend].server);
     if (flow->flags & FLOW_CONFIRMED)
         assert_true(pin->flags & PIN_CONFIRMED);
@@ -279,13 +302,45 @@ static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, uint32_
         const struct pin *pin = pins_get(b->pins, index);
         assert_int_equal(pin->flow_count, flows_by_pin[index]);
         assert_int_equal(b->pool->backends[pin->backend].service, pin->service);
-        assert_int_equal(pins_find(b->pins, pin->service, &pin->client), index);
+        const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
+        assert_int_equal(pins_find(b->pins, &key), index);
         clients_by_backend[pin->backend]++;
         unconfirmed += !(pin->flags & PIN_CONFIRMED);
         count++;
     }
     assert_int_equal(count, pins_count(b->pins));
     assert_int_equal(unconfirmed, pins_unconfirmed_count(b->pins));
+}
+
+/* Each session is found by its SPIs, is in the list of a pin of its service, and is counted. */
+static void check_sessions(struct bindings *b)
+{
+    struct sessions *sessions = b->tracking.sessions;
+    uint32_t cursor = 0, budget = UINT32_MAX, index, count = 0, unconfirmed = 0;
+
+    while ((index = sessions_next(sessions, &cursor, &budget)) != SESSION_NONE) {
+        const struct session *session = sessions_get(sessions, index);
+        const struct story *story = &session->story;
+        assert_int_equal(pins_get(b->pins, session->pin)->service, story->service);
+        assert_int_equal(b->pool->backends[story->backend].service, story->service);
+        if (!header_spi_is_zero(&story->spi_r))
+            assert_int_equal(sessions_find(sessions, story->service, &story->spi_i, &story->spi_r), index);
+        unconfirmed += !session->confirmed;
+        count++;
+    }
+    assert_int_equal(count, sessions_count(sessions));
+    assert_int_equal(unconfirmed, sessions_unconfirmed_count(sessions));
+    cursor = 0, budget = UINT32_MAX;
+    while ((index = pins_next(b->pins, &cursor, &budget)) != PIN_NONE) {
+        uint32_t previous = SESSION_NONE;
+        for (uint32_t s = sessions_of_pin(sessions, index); s != SESSION_NONE;
+             s = sessions_get(sessions, s)->pin_next, count--) {
+            assert_int_equal(sessions_get(sessions, s)->pin, index);
+            assert_int_equal(sessions_get(sessions, s)->pin_prev, previous);
+            previous = s;
+        }
+    }
+    assert_int_equal(count, 0);
 }
 
 void support_check_bindings(struct bindings *b)
@@ -296,6 +351,7 @@ void support_check_bindings(struct bindings *b)
     assert_true(flows_by_pin && clients);
     check_flows(b, flows_by_pin);
     check_pins(b, flows_by_pin, clients);
+    check_sessions(b);
     for (size_t i = 0; i < b->pool->backend_count; i++)
         assert_int_equal(b->pool->backends[i].clients, clients[i]);
     free(flows_by_pin);

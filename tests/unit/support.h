@@ -55,19 +55,34 @@ enum support_kind {
     SUPPORT_KIND_COUNT,
 };
 
+/* The handshake, and the IKE SA that comes of it, that a message belongs to: its SPIs, 0 for the usual one.
+ */
+struct support_sa {
+    uint64_t spi_i;
+    uint64_t spi_r;
+};
+
 /* Writes the UDP payload as it looks on that port; its length. */
-size_t support_message(enum support_kind kind, enum ike_port port, uint8_t out[static SUPPORT_MESSAGE_MAX]);
+size_t support_message(enum support_kind kind, enum ike_port port, struct support_sa sa,
+                       uint8_t out[static SUPPORT_MESSAGE_MAX]);
 
 /* The same, classified; the datagram borrows `out`. */
 struct ike_datagram support_datagram(enum support_kind kind, enum ike_port port,
                                      uint8_t out[static SUPPORT_MESSAGE_MAX]);
 
-/* A dataplane with its pool; `now_ms` is the time of whatever is sent through it. */
+/*
+ * A dataplane with its pool; `now_ms` is the time of whatever is sent through it. The SPIs of its messages
+ * come from the client's address and `handshake`, which a test counts up when clients begin anew.
+ */
 struct support_net {
     struct pool *pool;
     struct dataplane dp;
     uint64_t now_ms;
+    uint32_t handshake;
 };
+
+/* The SPIs that messages of a client at this address have now. */
+struct support_sa support_sa_of(const struct support_net *net, const struct addr *client);
 
 void support_net_init(struct support_net *net, const struct support_service *services, size_t count,
                       uint32_t max_clients);

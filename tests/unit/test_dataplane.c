@@ -86,7 +86,7 @@ static uint16_t establish(struct support_net *net, uint16_t service, struct endp
     assert_int_equal(support_reply(net, &v, SUPPORT_AUTH_ANSWER).action, VERDICT_TO_CLIENT);
     v = support_from_client(net, service, on_4500, IKE_PORT_4500, SUPPORT_ESP);
     assert_int_equal(support_reply(net, &v, SUPPORT_ESP).action, VERDICT_TO_CLIENT);
-    assert_int_equal(support_pin(net, service, on_4500.addr)->stage, PIN_STAGE_ESTABLISHED);
+    assert_int_equal(support_pin(net, service, on_4500.addr)->stage, STAGE_ESTABLISHED);
     return v.backend;
 }
 

@@ -13,7 +13,7 @@ static const struct support_service service = {
 struct step {
     bool from_backend;
     enum support_kind kind;
-    enum pin_stage stage;
+    enum stage stage;
 };
 #define STEPS_MAX 12
 
@@ -25,11 +25,11 @@ struct story {
 
 #define C(kind, stage)                                                                                       \
     {                                                                                                        \
-        false, SUPPORT_##kind, PIN_STAGE_##stage                                                             \
+        false, SUPPORT_##kind, STAGE_##stage                                                             \
     }
 #define B(kind, stage)                                                                                       \
     {                                                                                                        \
-        true, SUPPORT_##kind, PIN_STAGE_##stage                                                              \
+        true, SUPPORT_##kind, STAGE_##stage                                                              \
     }
 
 static const struct story stories[] = {
@@ -97,7 +97,7 @@ static void test_stages(void **state)
             (void)tell(&net.dp.bindings, flow, step);
             const struct pin *pin = support_pin(&net, 0, support_addr("192.0.2.1"));
             if (pin->stage != step->stage)
-                fail_msg("%s, step %zu: %s", stories[i].label, k, pin_stage_name((enum pin_stage)pin->stage));
+                fail_msg("%s, step %zu: %s", stories[i].label, k, stage_name((enum stage)pin->stage));
         }
         support_net_deinit(&net);
     }

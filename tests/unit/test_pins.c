@@ -41,7 +41,7 @@ static void test_a_fresh_pin(void **state)
     assert_int_equal(pin->backend, 7);
     assert_int_equal(pin->created_ms, 2);
     assert_int_equal(pin->seen_ms, 2);
-    assert_int_equal(pin->stage, PIN_STAGE_NONE);
+    assert_int_equal(pin->stage, STAGE_NONE);
     assert_int_equal(pin->flags, 0);
     assert_int_equal(pin->flow_count, 0);
     assert_int_equal(pin->ports[0] + pin->ports[1], 0);
@@ -140,12 +140,12 @@ static void test_creation(void **state)
 
 static void test_stage_names(void **state)
 {
-    static const char *const names[PIN_STAGE_COUNT] = {"none",      "init-sent",     "init-answered",
+    static const char *const names[STAGE_COUNT] = {"none",      "init-sent",     "init-answered",
                                                        "auth-sent", "auth-answered", "established"};
 
     (void)state;
-    for (int i = 0; i < PIN_STAGE_COUNT; i++)
-        assert_string_equal(pin_stage_name((enum pin_stage)i), names[i]);
+    for (int i = 0; i < STAGE_COUNT; i++)
+        assert_string_equal(stage_name((enum stage)i), names[i]);
 }
 
 /* The slow, obvious model: one row a client and service, and the order in which pins were made. */

@@ -1,0 +1,38 @@
+/*
+ * Passive health: what the handshakes of real clients tell about a backend, without waiting for probes. One
+ * that lets several clients in a row wait is suspect. If something else is heard from it, packets of tunnels
+ * or answers to probes, it refuses new clients: the pattern behind "error 809". Otherwise it is silent.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "lb/pool.h"
+
+/* A backend is suspect after so many different clients without an answer, the first of them so long ago. */
+#define PASSIVE_CLIENTS 3
+#define PASSIVE_WAIT_MS 1000
+
+/* What is heard from a suspect so long after it has left the first client waiting shows that it is alive. */
+#define PASSIVE_ALIVE_MS 500
+
+/* A suspect gets a new client every so often all the same; its answer clears it. */
+#define PASSIVE_TRIAL_MS 5000
+
+/* A new client's first message goes to the backend. */
+void passive_asked(struct backend *backend, const struct addr *client, uint64_t now_ms);
+
+/* The backend has answered the first message of a handshake, with whatever. */
+void passive_answered(struct backend *backend);
+
+/* It has sent a client something. */
+void passive_heard(struct backend *backend, uint64_t now_ms);
+
+/* It has answered a probe. */
+void passive_probed(struct backend *backend, uint64_t now_ms);
+
+/* Judges every backend anew: call it about every second. */
+void passive_review(struct pool *pool, uint64_t now_ms);
+
+/* "silent", "refusing"; NULL for SUSPICION_NONE. Static. */
+const char *passive_suspicion_name(enum suspicion suspicion);

@@ -1,0 +1,32 @@
+/*
+ * Which flow an ESP SPI of a client was seen on, so that a tunnel is found again when a NAT on the way has
+ * changed the client's port. A table of fixed size with one cache line a set; the oldest of a set gives way.
+ * It only proposes: the caller checks that the flow is still there, and still has that address and SPI.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* The most that can be proposed for one SPI. */
+#define SPIS_PROPOSALS_MAX 8
+
+struct spi_key {
+    struct addr client;
+    uint32_t spi; /* of what the client sends */
+    uint16_t service;
+};
+
+struct spis;
+
+/* For so many flows; `seed` is random. NULL without memory. */
+struct spis *spis_create(uint32_t flow_capacity, uint64_t seed);
+void spis_destroy(struct spis *spis);
+
+/* The SPI was seen on that flow (lb/flows.h; persist/ knows it by its number only). */
+void spis_note(struct spis *spis, const struct spi_key *key, uint32_t flow);
+
+/* The flows that it was noted on, each once, the latest first; returns their number. */
+uint32_t spis_find(const struct spis *spis, const struct spi_key *key,
+                   uint32_t out[static SPIS_PROPOSALS_MAX]);
