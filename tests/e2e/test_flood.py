@@ -88,7 +88,7 @@ def test_ports_run_out() -> None:
     with lab(clients=2, servers=1) as bench:
         limits = {"half_open_timeout": "12s"}
         services = [fake_service(bench, "full-nat", persistence=limits)]
-        balancer = start(bench, services, ready=False, dataplane={"max_clients": 200000})
+        balancer = start(bench, services, ready=False, dataplane={"max_clients": 200000, "source_rate": "off"})
         servers, client = FakeServers(bench), client_ports(bench)
         server, got = handshake(client, servers, client_address(1), VIP[4])
         with RawSocket(bench.topology.clients) as raw:
