@@ -20,11 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import charon, pki, traffic
+from . import charon, pki
 from .balancer import REPOSITORY, Balancer
 from .clients import ClientOptions, Clients
 from .servers import Server, ServerOptions
-from .topology import TUNNEL_TARGET, Topology
+from .sites import Site
+from .topology import Topology
 from .workspace import Workspace
 
 PKI_CACHE = REPOSITORY / "build/lab/pki"
@@ -99,10 +100,17 @@ class Bench:
 
     def start_clients(self, options: ClientOptions = ClientOptions(), numbers: Iterable[int] | None = None) -> Clients:
         """Starts the clients' charon and loads the connections of these clients (default: all)."""
-        identity = pki.identity(PKI_CACHE, "client") if options.auth == "chain" else None
-        self._clients = Clients(self.workspace, self.topology, options, self.log_dir / "clients.log")
-        self._clients.load(range(1, self.topology.client_count + 1) if numbers is None else numbers, identity)
+        wanted = range(1, self.topology.client_count + 1) if numbers is None else numbers
+        self._clients = self.start_clients_at(None, options, wanted)
         return self._clients
+
+    def start_clients_at(self, site: Site | None, options: ClientOptions, numbers: Iterable[int]) -> Clients:
+        """Starts one more charon, for the clients of a site (None: the lab's own), and loads their connections."""
+        identity = pki.identity(PKI_CACHE, "client") if options.auth == "chain" else None
+        log = self.log_dir / f"{site.name if site else 'clients'}.log"
+        clients = Clients(self.workspace, self.topology, options, log, site)
+        clients.load(numbers, identity)
+        return clients
 
     def stop_clients(self) -> None:
         self.clients.stop()
@@ -110,9 +118,4 @@ class Bench:
 
     def ping_tunnels(self, clients: Iterable[int] | None = None, **how: Any) -> set[int]:
         """Pings through the tunnels of these clients (default: all that are up); returns those that got an answer."""
-        wanted = self.clients.tunnels()
-        if clients is not None:
-            chosen = set(clients)
-            wanted = {client: address for client, address in wanted.items() if client in chosen}
-        answered = traffic.ping(self.topology.clients, wanted.values(), TUNNEL_TARGET, **how)
-        return {client for client, address in wanted.items() if address in answered}
+        return self.clients.ping(clients, **how)

@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from . import charon, pki
+from . import charon, pki, traffic
+from .pinger import Pinger
 from .servers import PSK
-from .topology import TUNNEL_TARGET, VIP, Topology, client_address
+from .sites import Site, default_site
+from .topology import TUNNEL_TARGET, VIP, Topology
 from .vici import Message, Vici, section, text, texts
 from .workspace import Workspace
 
@@ -46,16 +49,22 @@ class Outcome:
 
 
 class Clients(charon.Charon):
-    """The clients' charon. Client n has the address topology.client_address(n) and the connection c<n>."""
+    """The clients' charon. Client n has the address that the site gives it and the connection c<n>.
 
-    def __init__(self, workspace: Workspace, topology: Topology, options: ClientOptions, log: Path) -> None:
+    The default site is the lab's own: client n has the address topology.client_address(n).
+    """
+
+    def __init__(
+        self, workspace: Workspace, topology: Topology, options: ClientOptions, log: Path, site: Site | None = None
+    ) -> None:
+        self._site = site or default_site(topology)
         settings: dict[str, str | int] = {
             "retransmit_timeout": str(options.patience_s),
             "retransmit_tries": options.retransmissions,
             "retransmit_base": 2,
             **options.settings,
         }
-        super().__init__(workspace, topology.clients, "clients", settings, log)
+        super().__init__(workspace, self._site.namespace, self._site.name, settings, log)
         self._options = options
         self._identity: pki.Identity | None = None
 
@@ -100,10 +109,24 @@ class Clients(charon.Charon):
                 found[int(name[1:])] = virtual[0]
         return found
 
+    def ping(self, clients: Iterable[int] | None = None, **how: Any) -> set[int]:
+        """Pings through the tunnels of these clients (default: all that are up); returns those that got an answer."""
+        wanted = self._tunnels_of(clients)
+        answered = traffic.ping(self.namespace, wanted.values(), TUNNEL_TARGET, **how)
+        return {client for client, address in wanted.items() if address in answered}
+
+    def pinger(self, clients: Iterable[int] | None = None, interval_s: float = 0.1) -> Pinger:
+        """Pings that go on through the tunnels of these clients (default: all that are up)."""
+        return Pinger(self.namespace, self._tunnels_of(clients).values(), TUNNEL_TARGET, interval_s)
+
     def terminate(self, clients: Iterable[int]) -> None:
         """Ends the clients' tunnels by a DELETE to their servers, and waits for the answers."""
         for client in clients:
             self.vici.command("terminate", {"ike": f"c{client}", "timeout": 5000, "loglevel": -1})
+
+    def _tunnels_of(self, clients: Iterable[int] | None) -> dict[int, str]:
+        chosen = None if clients is None else set(clients)
+        return {client: address for client, address in self.tunnels().items() if chosen is None or client in chosen}
 
     def _initiate(self, clients: Iterable[int], started: dict[str, float]) -> None:
         for client in clients:
@@ -133,7 +156,7 @@ class Clients(charon.Charon):
             remote = {"auth": "pubkey", "id": pki.SERVER_ID, "cacerts": [self._identity.root]}
         return {
             "version": 2,
-            "local_addrs": [client_address(client, options.family)],
+            "local_addrs": [self._site.address(client, options.family)],
             "remote_addrs": [options.vip or VIP[options.family]],
             "vips": ["0.0.0.0"],
             "proposals": charon.IKE_PROPOSALS,

@@ -76,6 +76,11 @@ def server_pool(server: int) -> str:
     return f"10.{100 + server}.0.0/16"
 
 
+def server_of(virtual_address: str) -> int:
+    """The server that gave out an address inside its tunnel."""
+    return int(virtual_address.split(".")[1]) - 100
+
+
 class Topology:
     """The namespaces of the drawing, built at construction; the workspace removes them."""
 

@@ -25,25 +25,32 @@ def ping(
     """
     missing = set(sources)
     answered: set[str] = set()
-    with namespace.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        raw.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    with open_socket(namespace) as raw:
         identifier = os.getpid() & 0xFFFF
         for sequence in range(rounds):
             for source in missing:
-                _send(raw, source, target, identifier, sequence, size)
+                send_echo(raw, source, target, identifier, sequence, size)
             deadline = time.monotonic() + wait_s
             while missing and (left_s := deadline - time.monotonic()) > 0:
                 if select.select([raw], [], [], left_s)[0]:
-                    source = _receive(raw, target, identifier)
-                    answered |= missing & {source}
-                    missing -= answered
+                    if found := receive_echo(raw, target, identifier):
+                        answered |= missing & {found[0]}
+                        missing -= answered
             if not missing:
                 break
     return answered
 
 
-def _send(raw: socket.socket, source: str, target: str, identifier: int, sequence: int, size: int) -> None:
+def open_socket(namespace: Namespace) -> socket.socket:
+    """A socket of the namespace for `send_echo` and `receive_echo`."""
+    raw = namespace.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    raw.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    return raw
+
+
+def send_echo(raw: socket.socket, source: str, target: str, identifier: int, sequence: int, size: int) -> None:
+    """Sends one ping from a source address. One that cannot be sent is lost, as it would be on the way."""
     head = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identifier, sequence)
     packet = head + bytes(size)
     packet = packet[:2] + struct.pack("!H", _checksum(packet)) + packet[4:]
@@ -55,14 +62,14 @@ def _send(raw: socket.socket, source: str, target: str, identifier: int, sequenc
         pass  # The tunnel, and its address, has gone: it stays among the unanswered.
 
 
-def _receive(raw: socket.socket, target: str, identifier: int) -> str:
-    """The address that an echo reply of ours came to; empty for every other packet."""
+def receive_echo(raw: socket.socket, target: str, identifier: int) -> tuple[str, int] | None:
+    """The address that an echo reply of ours came to, and its sequence number; None for every other packet."""
     packet = raw.recv(65535)
     header_length = (packet[0] & 0x0F) * 4
-    kind, _, _, got, _ = struct.unpack_from("!BBHHH", packet, header_length)
+    kind, _, _, got, sequence = struct.unpack_from("!BBHHH", packet, header_length)
     if kind != ECHO_REPLY or got != identifier or packet[12:16] != IPv4Address(target).packed:
-        return ""
-    return str(IPv4Address(packet[16:20]))
+        return None
+    return str(IPv4Address(packet[16:20])), sequence
 
 
 def _checksum(data: bytes) -> int:
