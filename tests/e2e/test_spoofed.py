@@ -1,0 +1,94 @@
+"""Floods of forged handshakes against real servers with real clients: nobody who is somebody notices."""
+
+import time
+
+from flooding import Flood
+from support import accounted_for, all_connected, drops, equal, lab, resident_kib, start, wait_for
+from vpnlab.balancer import Balancer, service
+from vpnlab.bench import Bench
+from vpnlab.clients import ClientOptions
+from vpnlab.servers import ServerOptions
+from vpnlab.topology import client_address
+
+PACKETS = 200_000
+SETTLED, NEWCOMERS = range(1, 11), range(11, 51)
+HALF_OPEN_S = 5
+# The sweep takes its time, and so does a machine whose cores are busy.
+ALLOWANCE_S = 3.0
+
+# Cookies are strongSwan's own defence, and its default.
+SERVERS = ServerOptions(cookies=True)
+# Patience: a message may be lost in the crowd, and a server on its guard asks for a cookie first.
+CLIENTS = ClientOptions(patience_s=0.5, retransmissions=6, settings={"retransmit_base": "1.3"})
+
+# strongSwan refuses its own cookies in the first second after its start.
+COOKIE_WARM_UP_S = 1.2
+
+# What tables and buffers may take at most when they are full, the sanitizer's bookkeeping included; the tables for
+# 10,000 clients are a few MiB.
+GROWTH_KIB = 24 << 10
+
+
+def start_pool(bench: Bench, **sections: object) -> Balancer:
+    """Three servers on their guard, ikelb, and the settled clients."""
+    bench.start_servers(SERVERS)
+    ready = time.monotonic() + COOKIE_WARM_UP_S
+    limits = {"half_open_timeout": f"{HALF_OPEN_S}s"}
+    balancer = start(bench, [service(bench.topology, "transparent", persistence=limits)], **sections)
+    bench.start_clients(CLIENTS)
+    time.sleep(max(0.0, ready - time.monotonic()))
+    all_connected(bench.clients.connect_all(SETTLED))
+    return balancer
+
+
+def homes(bench: Bench) -> dict[str, str]:
+    """The backend of each client of the lab, as ikelb lists it."""
+    settled = {client_address(number) for number in SETTLED}
+    return {client["address"]: client["backend"] for client in bench.balancer.clients() if client["address"] in settled}
+
+
+def test_spoofed_handshakes() -> None:
+    """200,000 forged IKE_SA_INITs from random addresses, as fast as they can be sent: memory stays in its bound, the
+    tunnels that exist go on with their servers, 40 new clients connect meanwhile, and when it is over the tables empty
+    within half_open_timeout."""
+    with lab(clients=50, servers=3) as bench:
+        balancer = start_pool(bench)
+        before, before_kib = homes(bench), resident_kib(balancer)
+        equal(len(before), len(SETTLED), "settled clients that ikelb lists")
+        with bench.clients.pinger(SETTLED, interval_s=0.02) as pinger:
+            calm = time.monotonic()
+            time.sleep(1.0)
+            begin, seen = time.monotonic(), accounted_for(balancer)
+            flood = Flood(bench, PACKETS)
+            all_connected(bench.clients.connect_all(NEWCOMERS))
+            connected_s = time.monotonic() - begin
+            flooded = flood.wait()
+            end = begin + flooded.seconds
+            wait_for(lambda: time.monotonic() > end + 1.0, "the last answers")
+            equal(flooded.packets, PACKETS, "packets of the flood")
+            counts = [(pinger.answered(*span), pinger.sent(*span)) for span in ((calm, begin), (begin, end))]
+        grown_kib = resident_kib(balancer) - before_kib
+        print(f"flood: {flooded.packets} packets in {flooded.seconds:.2f} s ({flooded.rate_kpps:.0f} kpps), of which "
+              f"ikelb saw {accounted_for(balancer) - seen}; pings of established clients answered: before {of(*counts[0])}, "
+              f"meanwhile {of(*counts[1])}; 40 new clients connected within {connected_s:.2f} s; memory grew by "
+              f"{grown_kib} KiB; tables {balancer.status()['tables']}, drops {+drops(balancer)}")
+        assert grown_kib < GROWTH_KIB, f"memory grew by {grown_kib} KiB"
+        wait_empty(balancer, end + HALF_OPEN_S + ALLOWANCE_S)
+        equal(homes(bench), before, "the backends of the settled clients")
+        everybody = {*SETTLED, *NEWCOMERS}
+        equal(bench.ping_tunnels(), everybody, "clients whose tunnels carry pings afterwards")
+
+
+def of(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({part / whole:.1%})"
+
+
+def wait_empty(balancer: Balancer, deadline: float) -> None:
+    """Waits until the tables hold nothing but the lab's own clients."""
+    clients = len(SETTLED) + len(NEWCOMERS)
+
+    def empty() -> bool:
+        tables = balancer.status()["tables"]
+        return tables["pins"]["entries"] <= clients and tables["flows"]["entries"] <= 2 * clients
+
+    wait_for(empty, f"tables without forged entries: {balancer.status()['tables']}", deadline - time.monotonic())
