@@ -157,6 +157,11 @@ def resident_kib(balancer: Balancer) -> int:
     return int(re.findall(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)[0])
 
 
+def listed_client(balancer: Balancer, address: str) -> dict[str, Any] | None:
+    """What ikelb lists of the client with this address, if it does."""
+    return next((client for client in balancer.clients() if client["address"] == address), None)
+
+
 def ikelb(namespace: Namespace, *argv: str, stdin: Any = None, timeout_s: float = 30.0) -> tuple[int, str, str]:
     """Runs a subcommand in a namespace: exit status, standard output, standard error."""
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """Floods of forged handshakes against real servers with real clients: nobody who is somebody notices."""
 
 import time
+from collections.abc import Callable
 
 from flooding import Flood
 from support import accounted_for, all_connected, drops, equal, lab, resident_kib, start, wait_for
@@ -92,3 +93,40 @@ def wait_empty(balancer: Balancer, deadline: float) -> None:
         return tables["pins"]["entries"] <= clients and tables["flows"]["entries"] <= 2 * clients
 
     wait_for(empty, f"tables without forged entries: {balancer.status()['tables']}", deadline - time.monotonic())
+
+
+def test_noisy_address() -> None:
+    """One address that begins handshakes without end is limited, and what is dropped of it is counted; the others
+    connect as if nothing was."""
+    with lab(clients=50, servers=3) as bench:
+        limits = {"max_clients": 10000, "source_rate": 50, "source_burst": 100}
+        balancer = start_pool(bench, dataplane=limits)
+        noisy = "198.19.7.7"
+        flood = Flood(bench, 20_000, source=f"{noisy}/32")
+        all_connected(bench.clients.connect_all(NEWCOMERS))
+        flooded = flood.wait()
+        limited = wait_steady(lambda: drops(balancer)["rate_limited"])
+        print(f"one address: {flooded.packets} handshakes in {flooded.seconds:.2f} s, {limited} dropped by the limit")
+        # The kernel's queue may have lost some before ikelb saw them.
+        assert limited >= flooded.packets // 2, f"only {limited} of {flooded.packets} were dropped by the limit"
+        taken = sum(noisy in server.initiators() for server in bench.servers.values())
+        assert taken, "of the noisy address nothing at all came through"
+        began = sum(server.initiators().count(noisy) for server in bench.servers.values())
+        allowed = 100 + 50 * (flooded.seconds + 1)
+        assert began <= allowed, f"the servers took up {began} handshakes of the noisy address, {allowed:.0f} are allowed"
+        equal(bench.ping_tunnels(), {*SETTLED, *NEWCOMERS}, "clients whose tunnels carry pings")
+
+
+def wait_steady(count: Callable[[], int]) -> int:
+    """Waits until a counter has stopped counting, and returns it."""
+    previous = count()
+
+    def steady() -> bool:
+        nonlocal previous
+        time.sleep(0.2)
+        now = count()
+        still, previous = now == previous, now
+        return still
+
+    wait_for(steady, "a counter at rest")
+    return previous
