@@ -66,7 +66,7 @@ static uint64_t hash_of(const struct spis *spis, const struct spi_key *key)
     end += sizeof key->client.bytes;
     memcpy(end, &key->spi, sizeof key->spi);
     end += sizeof key->spi;
-    memset(end, 0, 2);
+    memcpy(end, &key->service, sizeof key->service);
     return XXH3_64bits_withSeed(bytes, sizeof bytes, spis->seed);
 }
 
