@@ -30,8 +30,8 @@ struct journal_entry {
     enum journal_event event;
     struct endpoint client;
     uint16_t service;
-    uint16_t reason;       /* JOURNAL_REFUSED: enum drop_reason */
-    uint32_t count;        /* JOURNAL_REFUSED */
+    uint16_t reason;       /* JOURNAL_REFUSED: a number of the caller's, enum drop_reason of lb/ */
+    uint32_t count;        /* JOURNAL_REFUSED; ends at UINT32_MAX */
     uint64_t at_ms;        /* when it happened; JOURNAL_REFUSED: the latest time */
     uint64_t since_ms;     /* JOURNAL_REFUSED: the first time */
     struct endpoint other; /* JOURNAL_LEFT, JOURNAL_CAME */
@@ -40,18 +40,21 @@ struct journal_entry {
 
 struct journal;
 
-/* Takes all its memory at once. `seed` is random. NULL without memory. */
+/*
+ * 4 MiB, paid for as they fill. `seed` is random, so that nobody outside can choose addresses that fall into
+ * one set. NULL without memory.
+ */
 struct journal *journal_create(uint64_t seed);
 void journal_destroy(struct journal *journal);
 
 /*
- * Writes an entry, in the place of the oldest with which it shares a half of a set if that is full: those
- * with proof (JOURNAL_LEFT, JOURNAL_CAME, and JOURNAL_ENDED whose story reached STAGE_AUTH_SENT), or those
- * without. A JOURNAL_REFUSED that matches an earlier one of the same address, service and reason is added to
- * that.
+ * Writes an entry. The entries with proof (JOURNAL_LEFT, JOURNAL_CAME, and JOURNAL_ENDED whose story reached
+ * STAGE_AUTH_SENT) have one half of a set, those without the other; in a full half the one that was noted
+ * first gives way, be it of another address. A JOURNAL_REFUSED that matches an earlier one of the same
+ * address, service and reason takes its place: the counts are added up, and since_ms stays.
  */
 void journal_note(struct journal *journal, const struct journal_entry *entry);
 
-/* Copies the entries of an address, at every service and port, youngest first; returns their number. */
+/* Copies the entries of an address, at every service and port, the one noted last first; their number. */
 size_t journal_find(const struct journal *journal, const struct addr *client,
                     struct journal_entry out[static JOURNAL_ENTRIES_MAX]);
