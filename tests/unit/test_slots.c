@@ -52,6 +52,32 @@ static void test_walk_in_slices(void **state)
     slots_deinit(&s);
 }
 
+static void test_is_used(void **state)
+{
+    struct slots s;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, 4, 4), 0);
+    assert_false(slots_is_used(&s, 0)); /* never used: its page is all zeroes */
+    assert_int_equal(slots_take(&s, false), 0);
+    assert_int_equal(slots_take(&s, true), 1);
+    assert_true(slots_is_used(&s, 0));
+    assert_true(slots_is_used(&s, 1));
+    assert_false(slots_is_used(&s, 2));
+    slots_confirm(&s, 0);
+    assert_true(slots_is_used(&s, 0));
+    slots_release(&s, 0);
+    slots_release(&s, 1);
+    assert_false(slots_is_used(&s, 0));
+    assert_false(slots_is_used(&s, 1));
+    for (uint32_t i = 0; i < 4; i++)
+        slots_take(&s, false);
+    assert_true(slots_is_used(&s, 3));
+    assert_false(slots_is_used(&s, 4)); /* beyond the table */
+    assert_false(slots_is_used(&s, SLOT_NONE));
+    slots_deinit(&s);
+}
+
 #define CAPACITY 50
 #define SHARE    20
 
@@ -85,6 +111,8 @@ static void check(const struct slots *s, const struct model *m)
         found++;
     }
     assert_int_equal(found, m->count);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        assert_int_equal(slots_is_used(s, i), m->use[i] != FREE);
     assert_int_equal(s->count, m->count);
     assert_int_equal(s->unconfirmed, m->unconfirmed);
     index = slots_oldest(s);
@@ -144,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_walk_in_slices),
+        cmocka_unit_test(test_is_used),
         cmocka_unit_test(test_random),
     };
 
