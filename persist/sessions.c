@@ -62,15 +62,18 @@ static uint32_t *bucket_of(const struct sessions *s, const struct ike_spi *spi_i
 uint32_t sessions_find(const struct sessions *s, uint16_t service, const struct ike_spi *spi_i,
                        const struct ike_spi *spi_r)
 {
+    uint32_t found = SESSION_NONE;
+
     if (header_spi_is_zero(spi_r))
         return SESSION_NONE;
+    /* A chain grows at its head, so the last is the one begun first. */
     for (uint32_t link = *bucket_of(s, spi_i); link; link = s->sessions[link - 1].hash_next) {
         const struct story *story = &s->sessions[link - 1].story;
         if (story->service == service && header_spi_equal(&story->spi_i, spi_i) &&
             header_spi_equal(&story->spi_r, spi_r))
-            return link - 1;
+            found = link - 1;
     }
-    return SESSION_NONE;
+    return found;
 }
 
 uint32_t sessions_find_begun(const struct sessions *s, uint32_t pin, const struct ike_spi *spi_i)

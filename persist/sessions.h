@@ -42,7 +42,11 @@ struct sessions *sessions_create(uint32_t capacity, uint32_t unconfirmed_max, ui
                                  uint64_t seed);
 void sessions_destroy(struct sessions *sessions);
 
-/* The session of that service with exactly these SPIs; SESSION_NONE if there is none or spi_r is zero. */
+/*
+ * The session of that service with exactly these SPIs; SESSION_NONE if there is none or spi_r is zero. Of
+ * several the one that was begun first: a server answers a repeated IKE_SA_INIT alike wherever it comes from
+ * (RFC 7296 section 2.1), and whoever repeats one from elsewhere shall not take the place of its sender.
+ */
 uint32_t sessions_find(const struct sessions *sessions, uint16_t service, const struct ike_spi *spi_i,
                        const struct ike_spi *spi_r);
 
