@@ -1,7 +1,6 @@
 #include "persist/sessions.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -151,7 +150,7 @@ struct session *sessions_get(struct sessions *s, uint32_t index)
 
 bool sessions_is_of(const struct sessions *s, uint32_t index, uint32_t pin)
 {
-    return index != SESSION_NONE && slots_is_used(&s->slots, index) && s->sessions[index].pin == pin;
+    return slots_is_used(&s->slots, index) && s->sessions[index].pin == pin;
 }
 
 void sessions_confirm(struct sessions *s, uint32_t index)

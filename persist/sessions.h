@@ -50,7 +50,7 @@ void sessions_destroy(struct sessions *sessions);
 uint32_t sessions_find(const struct sessions *sessions, uint16_t service, const struct ike_spi *spi_i,
                        const struct ike_spi *spi_r);
 
-/* The youngest session of that pin that was begun with this SPIi, whatever its SPIr. */
+/* Of the sessions that have this SPIi and are that pin's now, the one begun last, whatever its SPIr. */
 uint32_t sessions_find_begun(const struct sessions *sessions, uint32_t pin, const struct ike_spi *spi_i);
 
 /* Is there room for one more? An unconfirmed one also needs room in the unconfirmed share. */
@@ -63,11 +63,13 @@ bool sessions_has_room(const struct sessions *sessions, bool confirmed);
 int sessions_insert(struct sessions *sessions, uint32_t pin, const struct story *story, bool confirmed,
                     uint32_t *index);
 
-/* The session of that index, which must be in use; its SPIi may not be changed. Valid until the next insert
- * or remove. */
+/*
+ * The session of that index, which must be in use; valid until the next insert or remove. The caller writes
+ * its story, but for service and spi_i, and next_id; the rest changes through the functions.
+ */
 struct session *sessions_get(struct sessions *sessions, uint32_t index);
 
-/* Is the index in use, by a session of that pin? */
+/* Is the index in use, by a session of that pin? SESSION_NONE is not. */
 bool sessions_is_of(const struct sessions *sessions, uint32_t index, uint32_t pin);
 
 void sessions_confirm(struct sessions *sessions, uint32_t index);
@@ -75,7 +77,10 @@ void sessions_confirm(struct sessions *sessions, uint32_t index);
 /* Gives the session to another pin, as its youngest. */
 void sessions_move(struct sessions *sessions, uint32_t index, uint32_t pin);
 
-/* Takes one move off the session's limit; false if none is left. */
+/*
+ * Takes one move off the session's limit; false if none is left. After 49 days without a move, when the times
+ * have come round, the next may have to wait for a few seconds.
+ */
 bool sessions_may_move(struct sessions *sessions, uint32_t index, uint64_t now_ms);
 
 void sessions_remove(struct sessions *sessions, uint32_t index);
