@@ -1,5 +1,7 @@
 #include "persist/story.h"
 
+_Static_assert(STAGE_COUNT <= 8, "`reached` has a bit for each");
+
 bool story_reach(struct story *story, enum stage stage, uint64_t now_ms)
 {
     if (!(story->reached & 1U << stage)) {

@@ -1,5 +1,4 @@
-/* What has been seen of one handshake and of the IKE SA that came of it: a plain value, which outlives both.
- */
+/* What was seen of one handshake and of the IKE SA that came of it: a plain value, which outlives both. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,7 +38,10 @@ struct story {
     uint32_t seen_ms;               /* the latest IKE message */
 };
 
-/* Notes that the stage is reached, if it is the first time; true if it is the furthest so far. */
+/*
+ * Notes the stage, and the time if it is reached for the first time; true if it is further than any before.
+ * Leaves seen_ms alone.
+ */
 bool story_reach(struct story *story, enum stage stage, uint64_t now_ms);
 
 /* A story that begins now. */
