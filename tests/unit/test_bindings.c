@@ -66,10 +66,10 @@ static uint32_t add(struct fixture *f, uint32_t client, uint16_t port, enum ike_
     enum drop_reason reason;
     uint32_t flow = FLOW_NONE;
 
-    request.pin = pins_find(f->b.pins, request.service, &request.client.addr);
+    const struct pin_key key = bindings_pin_key(&f->b, request.service, &request.client);
+    request.pin = pins_find(f->b.pins, &key);
     if (request.pin == PIN_NONE)
-        assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, false, now_ms, &request.pin),
-                         0);
+        assert_int_equal(bindings_add_pin(&f->b, &request.client, backend, false, now_ms, &request.pin), 0);
     assert_int_equal(bindings_add_flow(&f->b, &request, now_ms, &flow, &reason), 0);
     return flow;
 }
@@ -116,6 +116,17 @@ static void test_counts(void **state)
     end(&f);
 }
 
+static void begin_session(struct fixture *f, uint32_t flow, bool answered)
+{
+    struct story story = story_begin(VPN, ONE, 500, 10);
+
+    story.spi_i = (struct ike_spi){.bytes = {1, (uint8_t)flow}};
+    story.flags = answered ? STORY_ANSWERED : 0;
+    assert_int_not_equal(tracking_begin(&f->b.tracking, flow_of(f, flow)->pin, &story, false, 10),
+                         SESSION_NONE);
+}
+
+/* Once, when the handshake is given up and not with each of its flows. */
 static void test_unanswered_handshakes_are_counted(void **state)
 {
     struct fixture f;
@@ -124,13 +135,16 @@ static void test_unanswered_handshakes_are_counted(void **state)
     begin(&f, 16);
     const uint32_t sent = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
     const uint32_t answered = add(&f, 2, 500, IKE_PORT_500, ONE, 10);
-    const uint32_t other = add(&f, 3, 500, IKE_PORT_500, ONE, 10);
-    flows_get(f.b.flows, sent)->flags |= FLOW_INIT_SENT;
-    flows_get(f.b.flows, answered)->flags |= FLOW_INIT_SENT | FLOW_ANSWERED;
+    add(&f, 1, 4500, IKE_PORT_4500, ONE, 10);
+    add(&f, 3, 500, IKE_PORT_500, ONE, 10); /* without a handshake */
+    begin_session(&f, sent, false);
+    begin_session(&f, answered, true);
     bindings_remove_flow(&f.b, sent);
-    bindings_remove_flow(&f.b, answered);
-    bindings_remove_flow(&f.b, other);
-    assert_int_equal(f.pool->backends[ONE].init_unanswered_total, 1);
+    assert_int_equal(f.pool->backends[ONE].handshakes.unanswered_total, 0);
+    bindings_sweep(&f.b, 3010, 200);
+    assert_int_equal(pins_count(f.b.pins), 0);
+    assert_int_equal(sessions_count(f.b.tracking.sessions), 0);
+    assert_int_equal(f.pool->backends[ONE].handshakes.unanswered_total, 1);
     end(&f);
 }
 
@@ -284,7 +298,7 @@ static int try_flow(struct fixture *f, uint32_t client, uint16_t backend, enum d
     };
     uint32_t flow;
 
-    assert_int_equal(bindings_add_pin(&f->b, &request.client.addr, backend, true, 5, &request.pin), 0);
+    assert_int_equal(bindings_add_pin(&f->b, &request.client, backend, true, 5, &request.pin), 0);
     return bindings_add_flow(&f->b, &request, 5, &flow, reason);
 }
 
@@ -384,7 +398,7 @@ static void test_a_rival_in_use_stays(void **state)
     assert_int_equal(bindings_init(&f.b, f.pool, 16, 1), 0);
     const uint32_t held = add(&f, 1, 4500, IKE_PORT_4500, 0, 1000);
     bindings_confirm(&f.b, held, 1000);
-    assert_int_equal(bindings_add_pin(&f.b, &request.client.addr, 1, false, 1000, &request.pin), 0);
+    assert_int_equal(bindings_add_pin(&f.b, &request.client, 1, false, 1000, &request.pin), 0);
     assert_int_equal(bindings_add_flow(&f.b, &request, 3999, &flow, &reason), ERR_EXISTS);
     assert_true(is_live(&f, held));
     support_check_bindings(&f.b);
@@ -402,13 +416,14 @@ static void test_make_room(void **state)
 
     (void)state;
     begin(&f, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
-    const struct addr other = support_addr_v4(99), known = support_addr_v4(2);
+    const struct endpoint other = {.addr = support_addr_v4(99)}, known = {.addr = support_addr_v4(2)};
+    const struct pin_key known_key = bindings_pin_key(&f.b, VPN, &known);
     const uint32_t kept = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
     bindings_confirm(&f.b, kept, 10);
     const uint32_t odd = add(&f, 1, 501, IKE_PORT_500, ONE, 20); /* unconfirmed, but of a confirmed client */
     add(&f, 2, 500, IKE_PORT_500, TWO, 30);
     add(&f, 2, 4500, IKE_PORT_4500, TWO, 30);
-    const struct addr lonely = support_addr_v4(3);
+    const struct endpoint lonely = {.addr = support_addr_v4(3)};
     assert_int_equal(bindings_add_pin(&f.b, &lonely, ONE, false, 40, &pin), 0);
     bindings_make_room(&f.b, VPN, &other, 0);
     assert_int_equal(pins_count(f.b.pins), 3); /* there was room */
@@ -418,7 +433,7 @@ static void test_make_room(void **state)
     bindings_make_room(&f.b, VPN, &known, 0); /* it has its pin, and there is room for a flow */
     assert_int_equal(pins_count(f.b.pins), 5);
     bindings_make_room(&f.b, VPN, &other, 0);
-    assert_int_equal(pins_find(f.b.pins, VPN, &known), PIN_NONE); /* the oldest pin, with both its flows */
+    assert_int_equal(pins_find(f.b.pins, &known_key), PIN_NONE); /* the oldest pin, with both its flows */
     assert_int_equal(pins_count(f.b.pins), 4);
     assert_int_equal(flows_count(f.b.flows), 4);
     assert_true(is_live(&f, odd));
@@ -458,9 +473,10 @@ static void step_add(struct random_life *life)
     enum drop_reason reason;
     uint32_t flow;
 
-    request.pin = pins_find(b->pins, request.service, &request.client.addr);
+    const struct pin_key pin_key = bindings_pin_key(b, request.service, &request.client);
+    request.pin = pins_find(b->pins, &pin_key);
     if (request.pin == PIN_NONE &&
-        bindings_add_pin(b, &request.client.addr, backend, false, life->now_ms, &request.pin))
+        bindings_add_pin(b, &request.client, backend, false, life->now_ms, &request.pin))
         return;
     request.backend = pins_get(b->pins, request.pin)->backend;
     request.confirmed =
@@ -503,7 +519,7 @@ static void step_life(struct random_life *life)
         bindings_move_pin(
             b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
     } else if (what < 86) {
-        const struct addr client = support_addr_v4(support_random_below(&life->random, 60));
+        const struct endpoint client = {.addr = support_addr_v4(support_random_below(&life->random, 60))};
         bindings_make_room(b, (uint16_t)support_random_below(&life->random, 3), &client, 0);
     } else {
         bindings_sweep(b, life->now_ms, support_random_below(&life->random, 20));

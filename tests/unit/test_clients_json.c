@@ -83,7 +83,7 @@ static void test_row_follows_the_handshake(void **state)
     check_row(&net,
               "{\"service\":\"a\",\"address\":\"203.0.113.7\",\"backend\":\"vpn1\",\"stage\":\"init-sent\","
               "\"ports\":{\"500\":40500,\"4500\":null},\"confirmed\":false,\"age_s\":0,\"idle_s\":0,"
-              "\"flows\":1,\"fragmentation\":true}");
+              "\"flows\":1,\"fragmentation\":true,\"roams\":0}");
 
     net.now_ms += 2000;
     support_reply(&net, &init, SUPPORT_INIT_ANSWER);
@@ -98,7 +98,7 @@ static void test_row_follows_the_handshake(void **state)
     check_row(&net,
               "{\"service\":\"a\",\"address\":\"203.0.113.7\",\"backend\":\"vpn1\",\"stage\":\"established\","
               "\"ports\":{\"500\":40500,\"4500\":44500},\"confirmed\":true,\"age_s\":67,\"idle_s\":5,"
-              "\"flows\":2,\"fragmentation\":true}");
+              "\"flows\":2,\"fragmentation\":true,\"roams\":0}");
     support_net_deinit(&net);
 }
 
@@ -106,7 +106,7 @@ static void test_row_follows_the_handshake(void **state)
 static void test_row_without_a_handshake(void **state)
 {
     struct support_net net;
-    const struct addr client = support_addr("203.0.113.7");
+    const struct endpoint client = support_endpoint("203.0.113.7", 500);
     uint32_t pin;
 
     (void)state;
@@ -115,7 +115,7 @@ static void test_row_without_a_handshake(void **state)
     net.now_ms += 90000;
     check_row(&net, "{\"service\":\"a\",\"address\":\"203.0.113.7\",\"backend\":\"vpn2\",\"stage\":\"none\","
                     "\"ports\":{\"500\":null,\"4500\":null},\"confirmed\":true,\"age_s\":90,\"idle_s\":90,"
-                    "\"flows\":0,\"fragmentation\":null}");
+                    "\"flows\":0,\"fragmentation\":null,\"roams\":0}");
     support_net_deinit(&net);
 }
 
@@ -123,7 +123,7 @@ static void test_row_without_a_handshake(void **state)
 static void test_ages_over_the_wrap(void **state)
 {
     struct support_net net;
-    const struct addr client = support_addr("203.0.113.7");
+    const struct endpoint client = support_endpoint("203.0.113.7", 500);
     uint32_t pin;
 
     (void)state;
@@ -149,7 +149,7 @@ static void fill(struct support_net *net, uint32_t count, uint32_t share)
 {
     support_net_init(net, services, 1, count);
     for (uint32_t i = 0; i < count; i++) {
-        const struct addr client = support_addr_v4(i);
+        const struct endpoint client = {.addr = support_addr_v4(i)};
         uint32_t pin;
         assert_int_equal(
             bindings_add_pin(&net->dp.bindings, &client, i % share == 1, true, net->now_ms, &pin), 0);
@@ -236,8 +236,10 @@ static void test_pages_while_clients_change(void **state)
         more = next_of(&net, page, &query.after);
         json_decref(page);
 
-        const struct addr newcomer = support_addr_v4(1 << 20 | support_random_below(&random, 30));
-        const uint32_t old = pins_find(net.dp.bindings.pins, 0, &newcomer);
+        const struct endpoint newcomer = {.addr =
+                                              support_addr_v4(1 << 20 | support_random_below(&random, 30))};
+        const struct pin_key key = bindings_pin_key(&net.dp.bindings, 0, &newcomer);
+        const uint32_t old = pins_find(net.dp.bindings.pins, &key);
         uint32_t pin;
         if (old != PIN_NONE)
             remove_pin(&net, old);

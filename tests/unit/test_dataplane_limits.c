@@ -105,12 +105,13 @@ static void test_a_flood_in_transparent_mode(void **state)
     dataplane_sweep(&net.dp, net.now_ms, 1000);
     for (uint32_t i = 0; i < FLOOD; i++) {
         const struct endpoint from = client_of(1000 + i, 500);
+        const struct schedule_key key = {.client = from.addr};
         const struct verdict v = init(&net, 1000 + i);
         assert_int_equal(v.action, VERDICT_TO_BACKEND);
         assert_true(endpoint_equal(&v.src, &from));
         assert_int_equal(has_alarm(&net, ALARM_NO_ROOM), i >= 10);
         if (i >= 10)
-            assert_int_equal(v.backend, schedule_pick_stateless(net.pool, 0, &from.addr));
+            assert_int_equal(v.backend, schedule_pick_stateless(net.pool, 0, &key));
         const struct verdict back = support_reply(&net, &v, SUPPORT_INIT_ANSWER);
         assert_int_equal(back.action, VERDICT_TO_CLIENT);
         assert_true(endpoint_equal(&back.dst, &from));

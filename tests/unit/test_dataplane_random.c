@@ -11,6 +11,9 @@
 #define CLIENTS 30
 #define RECENT  64
 
+/* Handshakes that each client has going at a time, so that their messages mix. */
+#define HANDSHAKES 3
+
 enum { VPN, FULL };
 
 static const struct support_service services[] = {
@@ -66,12 +69,16 @@ static uint64_t counted(const struct world *w)
     return sum;
 }
 
-/* Did the packet have leave to end its own confirmed flow: IKE to a backend that is lost or not its pin's? */
+/* Did an IKE message have leave to end its own confirmed flow? Only if no tunnel lives on that: it leads to a
+ * backend that is lost, or silent to everybody, or not its pin's, or that has not sent anything lately. */
 static bool may_leave(struct world *w, uint16_t service, const struct flow *flow)
 {
     const struct backend *backend = &w->net.pool->backends[flow->backend];
+    const uint32_t quiet_ms = (uint32_t)w->net.now_ms - flow->backend_ms;
 
-    return pool_is_lost(backend) || support_pin(&w->net, service, flow->client)->backend != flow->backend;
+    return pool_is_lost(backend) || backend->passive.suspicion == SUSPICION_SILENT ||
+           support_pin(&w->net, service, flow->client)->backend != flow->backend ||
+           quiet_ms >= w->net.pool->services[service].persistence.half_open_timeout_ms;
 }
 
 static void check_forwarded(struct world *w, uint16_t service, struct endpoint client, enum ike_port port,
@@ -156,6 +163,7 @@ static void step(struct world *w)
 {
     const uint32_t what = below(w, 1000);
 
+    w->net.handshake = below(w, HANDSHAKES);
     w->net.now_ms += below(w, 200) ? below(w, 20) : 10000;
     if (what < 550)
         step_client(w);
@@ -188,6 +196,7 @@ static void test_random(void **state)
         dataplane_sweep(&w.net.dp, w.net.now_ms, 100);
     assert_int_equal(flows_count(w.net.dp.bindings.flows), 0);
     assert_int_equal(pins_count(w.net.dp.bindings.pins), 0);
+    assert_int_equal(sessions_count(w.net.dp.bindings.tracking.sessions), 0);
     support_net_deinit(&w.net);
 }
 

@@ -115,9 +115,10 @@ static void test_bounds_and_confirmation(void **state)
     assert_false(flows_has_room(flows, false));
     assert_true(flows_has_room(flows, true));
     assert_int_equal(flows_insert(flows, &f, 9, &unused), ERR_FULL);
-    f.flags = FLOW_CONFIRMED | FLOW_ESP_IN; /* of the flags only this one is taken over */
+    f.flags =
+        FLOW_CONFIRMED | FLOW_ESP_IN; /* all flags are taken over; one of them says which share it is of */
     assert_int_equal(flows_insert(flows, &f, 9, &index[2]), 0);
-    assert_int_equal(flows_get(flows, index[2])->flags, FLOW_CONFIRMED);
+    assert_int_equal(flows_get(flows, index[2])->flags, FLOW_CONFIRMED | FLOW_ESP_IN);
 
     assert_int_equal(flows_oldest_unconfirmed(flows), index[0]);
     flows_confirm(flows, index[0], 50);

@@ -9,6 +9,8 @@ static const struct support_service service = {
     .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}},
 };
 
+#define NOW_MS 1000
+
 /* One message, and what is known after it. */
 struct step {
     bool from_backend;
@@ -17,7 +19,7 @@ struct step {
 };
 #define STEPS_MAX 12
 
-struct story {
+struct script {
     const char *label;
     struct step steps[STEPS_MAX];
     size_t count;
@@ -25,20 +27,20 @@ struct story {
 
 #define C(kind, stage)                                                                                       \
     {                                                                                                        \
-        false, SUPPORT_##kind, STAGE_##stage                                                             \
+        false, SUPPORT_##kind, STAGE_##stage                                                                 \
     }
 #define B(kind, stage)                                                                                       \
     {                                                                                                        \
-        true, SUPPORT_##kind, STAGE_##stage                                                              \
+        true, SUPPORT_##kind, STAGE_##stage                                                                  \
     }
 
-static const struct story stories[] = {
+static const struct script scripts[] = {
     {"a whole handshake",
      {C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED), C(AUTH, AUTH_SENT), B(AUTH_ANSWER, AUTH_ANSWERED),
       C(ESP, AUTH_ANSWERED), B(ESP, ESTABLISHED), C(INFORMATIONAL, ESTABLISHED), C(KEEPALIVE, ESTABLISHED)},
      8},
     {"with a cookie round",
-     {C(INIT, INIT_SENT), B(COOKIE, INIT_ANSWERED), C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED),
+     {C(INIT, INIT_SENT), B(COOKIE, INIT_SENT), C(INIT, INIT_SENT), B(INIT_ANSWER, INIT_ANSWERED),
       C(AUTH, AUTH_SENT)},
      5},
     {"EAP has many rounds of IKE_AUTH",
@@ -68,8 +70,8 @@ static bool tell(struct bindings *b, uint32_t flow, const struct step *step)
     const struct ike_datagram d = support_datagram(step->kind, IKE_PORT_4500, data);
 
     if (step->from_backend)
-        return handshake_from_backend(b, flow, &d);
-    handshake_from_client(b, flow, &d);
+        return handshake_from_backend(b, flow, &d, NOW_MS);
+    handshake_from_client(b, flow, &d, NOW_MS);
     return false;
 }
 
@@ -80,7 +82,7 @@ static uint32_t add_flow(struct support_net *net)
     enum drop_reason reason;
     uint32_t flow = FLOW_NONE;
 
-    assert_int_equal(bindings_add_pin(b, &request.client.addr, 0, false, 1, &request.pin), 0);
+    assert_int_equal(bindings_add_pin(b, &request.client, 0, false, 1, &request.pin), 0);
     assert_int_equal(bindings_add_flow(b, &request, 1, &flow, &reason), 0);
     return flow;
 }
@@ -88,16 +90,16 @@ static uint32_t add_flow(struct support_net *net)
 static void test_stages(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++) {
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
         struct support_net net;
         support_net_init(&net, &service, 1, 16);
         const uint32_t flow = add_flow(&net);
-        for (size_t k = 0; k < stories[i].count; k++) {
-            const struct step *step = &stories[i].steps[k];
+        for (size_t k = 0; k < scripts[i].count; k++) {
+            const struct step *step = &scripts[i].steps[k];
             (void)tell(&net.dp.bindings, flow, step);
             const struct pin *pin = support_pin(&net, 0, support_addr("192.0.2.1"));
             if (pin->stage != step->stage)
-                fail_msg("%s, step %zu: %s", stories[i].label, k, stage_name((enum stage)pin->stage));
+                fail_msg("%s, step %zu: %s", scripts[i].label, k, stage_name((enum stage)pin->stage));
         }
         support_net_deinit(&net);
     }
@@ -111,6 +113,7 @@ static const bool proofs[SUPPORT_KIND_COUNT] = {
 /* Answers in the clear also go to spoofed addresses and prove nothing. */
 static void test_what_is_a_proof(void **state)
 {
+    const struct endpoint client = support_endpoint("192.0.2.1", 4500);
     struct support_net net;
 
     (void)state;
@@ -120,7 +123,7 @@ static void test_what_is_a_proof(void **state)
         const struct step step = {.from_backend = true, .kind = (enum support_kind)kind};
         uint8_t data[SUPPORT_MESSAGE_MAX];
         const struct ike_datagram d = support_datagram(step.kind, IKE_PORT_4500, data);
-        assert_int_equal(handshake_is_proof(&d), proofs[kind]);
+        assert_int_equal(handshake_is_proof(&net.dp.bindings, 0, &client, &d), proofs[kind]);
         assert_int_equal(tell(&net.dp.bindings, flow, &step), proofs[kind]);
     }
     support_net_deinit(&net);
@@ -162,24 +165,28 @@ static void test_fragmentation(void **state)
     }
 }
 
-/* FLOW_ANSWERED is what tells an unanswered handshake when its flow ends. */
+/* One handshake is one session, whatever its rounds; what was said last, and by whom, stands in its story. */
 static void test_answered(void **state)
 {
     static const struct step steps[] = {
         C(INIT, NONE), B(KEEPALIVE, NONE), B(COOKIE, NONE), C(INIT, NONE), B(INIT_ANSWER, NONE),
     };
-    static const bool answered[] = {false, false, true, false, true};
+    static const uint16_t flags[] = {0, 0, STORY_ANSWERED | STORY_ASKED_AGAIN, STORY_ANSWERED,
+                                     STORY_ANSWERED};
     struct support_net net;
 
     (void)state;
     support_net_init(&net, &service, 1, 16);
     const uint32_t flow = add_flow(&net);
+    struct tracking *t = &net.dp.bindings.tracking;
     for (size_t i = 0; i < 5; i++) {
         tell(&net.dp.bindings, flow, &steps[i]);
-        const uint8_t flags = flows_get(net.dp.bindings.flows, flow)->flags;
-        assert_true(flags & FLOW_INIT_SENT);
-        assert_int_equal(!!(flags & FLOW_ANSWERED), answered[i]);
+        assert_int_equal(sessions_count(t->sessions), 1);
+        const uint32_t index = sessions_of_pin(t->sessions, flows_get(net.dp.bindings.flows, flow)->pin);
+        const struct story *story = &sessions_get(t->sessions, index)->story;
+        assert_int_equal(story->flags & (STORY_ANSWERED | STORY_ASKED_AGAIN), flags[i]);
     }
+    assert_int_equal(net.pool->backends[0].handshakes.answered_total, 1);
     support_net_deinit(&net);
 }
 

@@ -102,16 +102,26 @@ static void test_many_servers(void **state)
 struct fitness_case {
     enum config_state state;
     enum health_state health;
+    bool avoided;
     int fitness;
     bool lost;
 };
 
+/* The one that real clients found silent comes after the others, but before nobody. */
 static const struct fitness_case fitness_cases[] = {
-    {CONFIG_STATE_ENABLED, HEALTH_UP, 2, false},    {CONFIG_STATE_ENABLED, HEALTH_UNKNOWN, 1, false},
-    {CONFIG_STATE_ENABLED, HEALTH_DOWN, 0, true},   {CONFIG_STATE_DRAIN, HEALTH_UP, 0, false},
-    {CONFIG_STATE_DRAIN, HEALTH_UNKNOWN, 0, false}, {CONFIG_STATE_DRAIN, HEALTH_DOWN, 0, true},
-    {CONFIG_STATE_DISABLED, HEALTH_UP, 0, true},    {CONFIG_STATE_DISABLED, HEALTH_UNKNOWN, 0, true},
-    {CONFIG_STATE_DISABLED, HEALTH_DOWN, 0, true},
+    {CONFIG_STATE_ENABLED, HEALTH_UP, false, 4, false},
+    {CONFIG_STATE_ENABLED, HEALTH_UNKNOWN, false, 3, false},
+    {CONFIG_STATE_ENABLED, HEALTH_UP, true, 2, false},
+    {CONFIG_STATE_ENABLED, HEALTH_UNKNOWN, true, 1, false},
+    {CONFIG_STATE_ENABLED, HEALTH_DOWN, false, 0, true},
+    {CONFIG_STATE_ENABLED, HEALTH_DOWN, true, 0, true},
+    {CONFIG_STATE_DRAIN, HEALTH_UP, false, 0, false},
+    {CONFIG_STATE_DRAIN, HEALTH_UP, true, 0, false},
+    {CONFIG_STATE_DRAIN, HEALTH_UNKNOWN, false, 0, false},
+    {CONFIG_STATE_DRAIN, HEALTH_DOWN, false, 0, true},
+    {CONFIG_STATE_DISABLED, HEALTH_UP, false, 0, true},
+    {CONFIG_STATE_DISABLED, HEALTH_UNKNOWN, false, 0, true},
+    {CONFIG_STATE_DISABLED, HEALTH_DOWN, false, 0, true},
 };
 
 static void test_fitness(void **state)
@@ -119,7 +129,8 @@ static void test_fitness(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof fitness_cases / sizeof fitness_cases[0]; i++) {
         const struct fitness_case *t = &fitness_cases[i];
-        const struct backend backend = {.state = t->state, .health = t->health};
+        const struct backend backend = {
+            .state = t->state, .health = t->health, .passive = {.avoided = t->avoided}};
         assert_int_equal(pool_fitness(&backend), t->fitness);
         assert_int_equal(pool_is_lost(&backend), t->lost);
     }

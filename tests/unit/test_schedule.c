@@ -31,9 +31,9 @@ static struct pool *pool_of(enum config_schedule schedule)
 
 static uint16_t pick(struct pool *pool, uint32_t client)
 {
-    const struct addr a = support_addr_v4(client);
+    const struct schedule_key key = {.client = support_addr_v4(client)};
 
-    return schedule_pick(pool, 0, &a);
+    return schedule_pick(pool, 0, &key);
 }
 
 /* As lb/steer does for a new client. */
@@ -85,9 +85,9 @@ static void test_golden_choices(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
-        const struct addr a = support_addr(golden[i].client);
-        assert_string_equal(pool->backends[schedule_pick(pool, 0, &a)].name, golden[i].backend);
-        assert_string_equal(pool->backends[schedule_pick_stateless(pool, 0, &a)].name, golden[i].backend);
+        const struct schedule_key key = {.client = support_addr(golden[i].client)};
+        assert_string_equal(pool->backends[schedule_pick(pool, 0, &key)].name, golden[i].backend);
+        assert_string_equal(pool->backends[schedule_pick_stateless(pool, 0, &key)].name, golden[i].backend);
     }
     pool_destroy(pool);
 }
@@ -106,9 +106,9 @@ static void test_two_nodes_choose_alike(void **state)
     struct pool *two = support_pool(shuffled, 2);
     two->backends[6].clients = 12345;
     for (uint32_t i = 0; i < 2000; i++) {
-        const struct addr a = support_addr_v4(i);
-        assert_string_equal(one->backends[schedule_pick(one, 0, &a)].name,
-                            two->backends[schedule_pick(two, 1, &a)].name);
+        const struct schedule_key key = {.client = support_addr_v4(i)};
+        assert_string_equal(one->backends[schedule_pick(one, 0, &key)].name,
+                            two->backends[schedule_pick(two, 1, &key)].name);
     }
     pool_destroy(one);
     pool_destroy(two);
@@ -153,8 +153,8 @@ static void test_the_bound_holds(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < 5000; i++) {
-        const struct addr a = support_addr_v4(i);
-        const uint16_t first = schedule_pick_stateless(pool, 0, &a);
+        const struct schedule_key key = {.client = support_addr_v4(i)};
+        const uint16_t first = schedule_pick_stateless(pool, 0, &key);
         const uint64_t first_bound = bound_of(i + 1, pool->backends[first].weight, 500);
         const bool first_fits = pool->backends[first].clients + 1 <= first_bound;
         const uint16_t chosen = pick_and_keep(pool, i);
@@ -235,7 +235,7 @@ static void test_least_clients(void **state)
 /* Up before unknown; never drain, disabled or down; never the other family. */
 static void test_who_is_chosen(void **state)
 {
-    const struct addr v6 = support_addr("2001:db8:1::1");
+    const struct schedule_key v6 = {.client = support_addr("2001:db8:1::1")};
 
     (void)state;
     for (enum config_schedule s = CONFIG_SCHEDULE_BOUNDED_HASH; s <= CONFIG_SCHEDULE_ROUND_ROBIN; s++) {
@@ -253,7 +253,7 @@ static void test_who_is_chosen(void **state)
         assert_int_equal(schedule_pick(pool, 0, &v6), 4);
         pool->backends[0].health = HEALTH_DOWN;
         assert_int_equal(pick(pool, 1), POOL_NONE);
-        const struct addr v4 = support_addr_v4(1);
+        const struct schedule_key v4 = {.client = support_addr_v4(1)};
         assert_int_equal(schedule_pick_stateless(pool, 0, &v4), POOL_NONE);
         assert_int_equal(schedule_pick(pool, 0, &v6), 4);
         pool_destroy(pool);

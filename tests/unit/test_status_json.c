@@ -58,7 +58,7 @@ static json_t *document_of(const struct dataplane *dp, uint64_t started_ms, uint
 
 static void prepare(struct support_net *net)
 {
-    const struct addr client = support_addr("203.0.113.7");
+    const struct endpoint client = support_endpoint("203.0.113.7", 500);
     struct backend *b;
     uint32_t pin;
 
@@ -70,7 +70,7 @@ static void prepare(struct support_net *net)
     b[0].traffic[TRAFFIC_OUT] = (struct traffic){.packets = 13, .bytes = 14};
     b[0].rate[TRAFFIC_IN] = (struct traffic){.packets = 15, .bytes = 16};
     b[0].rate[TRAFFIC_OUT] = (struct traffic){.packets = 17, .bytes = 18};
-    b[0].init_unanswered_total = 5;
+    b[0].handshakes.unanswered_total = 5;
     b[0].probe_us = 834;
     b[0].fragmentation = FRAGMENTATION_YES;
     b[1].health = HEALTH_UNKNOWN;

@@ -13,19 +13,33 @@ static const struct support_service service = {
                  {"c", "10.1.0.3", 0, CONFIG_STATE_ENABLED}},
 };
 
+static struct endpoint client_of(uint32_t client)
+{
+    return (struct endpoint){.addr = support_addr_v4(client), .port = 500};
+}
+
+/* A message that opens an IKE SA, or one of an SA that is not known. */
 static struct steer_choice ask(struct support_net *net, uint32_t client, bool is_init, bool may_pin)
 {
+    uint8_t data[SUPPORT_MESSAGE_MAX];
+    const struct ike_datagram datagram =
+        support_datagram(is_init ? SUPPORT_INIT : SUPPORT_INFORMATIONAL, IKE_PORT_500, data);
     const struct steer_request request = {
-        .client = support_addr_v4(client), .is_init = is_init, .may_pin = may_pin};
+        .client = client_of(client),
+        .datagram = &datagram,
+        .flow = FLOW_NONE,
+        .session = SESSION_NONE,
+        .may_pin = may_pin,
+    };
 
     return steer(&net->dp.bindings, &request, net->now_ms);
 }
 
 static uint16_t stateless(struct support_net *net, uint32_t client)
 {
-    const struct addr a = support_addr_v4(client);
+    const struct schedule_key key = {.client = support_addr_v4(client)};
 
-    return schedule_pick_stateless(net->pool, 0, &a);
+    return schedule_pick_stateless(net->pool, 0, &key);
 }
 
 static void test_a_new_client_is_pinned(void **state)
@@ -146,8 +160,8 @@ static void test_room_in_the_middle_of_a_handshake(void **state)
         for (uint32_t i = 0; i < 4; i++)
             ask(&net, i, true, true);
         const uint16_t began_at = ask(&net, client, true, true).backend;
-        const struct addr a = support_addr_v4(client);
-        bindings_make_room(&net.dp.bindings, 0, &a, 0);
+        const struct endpoint from = client_of(client);
+        bindings_make_room(&net.dp.bindings, 0, &from, 0);
         const struct steer_choice c = ask(&net, client, false, true);
         assert_int_equal(c.backend, began_at);
         assert_int_not_equal(c.pin, PIN_NONE);
