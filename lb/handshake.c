@@ -192,22 +192,25 @@ static void note_fragmentation(struct bindings *b, uint16_t backend, struct stor
 
 /*
  * The session that this full answer makes. After a failover two backends may answer one first message, and
- * the client goes on with either: then there are two sessions.
+ * the client goes on with either: then there are two sessions. A server answers a message that somebody has
+ * copied from the path, and repeats from another address, with the same SPIs: they stay with who had them
+ * first.
  */
 static uint32_t answered_session(struct bindings *b, uint32_t index, uint16_t backend,
                                  const struct ike_header *h, uint64_t now_ms)
 {
-    struct session *session = sessions_get(b->tracking.sessions, index);
+    struct sessions *sessions = b->tracking.sessions;
+    struct session *session = sessions_get(sessions, index);
     struct story story = session->story;
+    const uint32_t known = sessions_find(sessions, story.service, &h->spi_i, &h->spi_r);
 
+    if (known != SESSION_NONE)
+        return sessions_is_of(sessions, known, session->pin) ? known : SESSION_NONE;
     if (header_spi_is_zero(&story.spi_r)) {
         session->story.spi_r = h->spi_r;
         session->story.backend = backend;
         return index;
     }
-    const uint32_t known = sessions_find(b->tracking.sessions, story.service, &h->spi_i, &h->spi_r);
-    if (known != SESSION_NONE)
-        return known;
     story.spi_r = h->spi_r;
     story.backend = backend;
     return tracking_begin(&b->tracking, session->pin, &story, false, now_ms);
