@@ -188,6 +188,7 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
         .server = b->pool->backends[request->backend].server,
         .flags = (uint8_t)((request->confirmed ? FLOW_CONFIRMED : 0) | (request->moved ? FLOW_MOVED : 0)),
         .pin = request->pin,
+        .session = request->session,
     };
 
     if (!flows_has_room(b->flows, request->confirmed)) {

@@ -54,7 +54,8 @@ struct binding_request {
     uint16_t backend;
     uint32_t pin;
     bool confirmed;
-    bool moved; /* the client comes from a new place, as its SPIs say (lb/steer.h) */
+    bool moved;       /* the client comes from another port, as its ESP says (lb/steer.h) */
+    uint32_t session; /* what it belongs to, as far as is known, or SESSION_NONE */
 };
 
 /*

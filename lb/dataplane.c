@@ -152,7 +152,8 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
         .port = packet->port,
         .backend = choice->backend,
         .pin = choice->pin,
-        .moved = choice->moved,
+        .moved = choice->rule == STEER_ESP,
+        .session = choice->session,
     };
 
     int err = bindings_add_flow(b, &request, now_ms, flow, reason);
@@ -211,6 +212,17 @@ static void make_room(struct bindings *b, const struct steer_request *request, u
         bindings_make_room(b, request->service, &request->client, now_ms);
 }
 
+/* Why there would be no flow, if there is none. */
+static enum drop_reason reason_without_flow(const struct bindings *b, const struct steer_request *request,
+                                            const struct steer_choice *choice)
+{
+    const bool over_limit = choice->moved && choice->pin == PIN_NONE && pins_has_room(b->pins);
+
+    if (request->datagram->class == IKE_CLASS_KEEPALIVE)
+        return DROP_NO_FLOW;
+    return over_limit || !request->may_pin ? DROP_RATE_LIMITED : DROP_TABLE_FULL;
+}
+
 /*
  * The packet goes to the chosen backend with a new flow, in place of its old one, if it can have one.
  * Transparent mode forwards without one, too; what the client loses then is its pin, if anything.
@@ -222,10 +234,7 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     struct bindings *b = &dp->bindings;
     struct service *service = &b->pool->services[packet->service];
     const bool transparent = service->mode == CONFIG_MODE_TRANSPARENT;
-    const bool is_keepalive = request->datagram->class == IKE_CLASS_KEEPALIVE;
-    enum drop_reason reason = request->may_pin ? DROP_TABLE_FULL
-                              : is_keepalive   ? DROP_NO_FLOW
-                                               : DROP_RATE_LIMITED;
+    enum drop_reason reason = reason_without_flow(b, request, choice);
     uint32_t flow;
 
     note_hint(dp, packet, choice->backend);
@@ -370,6 +379,7 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         .backend = backend,
         .pin = pin,
         .confirmed = true,
+        .session = session,
     };
     if (bindings_add_flow(b, &request, now_ms, &flow, &reason) == 0)
         (void)handshake_from_backend(b, flow, datagram, now_ms);

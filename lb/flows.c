@@ -130,7 +130,6 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     uint32_t *out_head = out_bucket(flows, &out_key);
     struct flow *made = &flows->flows[slot];
     *made = *flow;
-    made->session = SLOT_NONE;
     made->esp_spi = 0;
     made->client_ms = (uint32_t)now_ms;
     made->backend_ms = (uint32_t)now_ms;

@@ -22,7 +22,7 @@ enum flow_flag {
     FLOW_CONFIRMED = 1 << 0,
     FLOW_ESP_IN = 1 << 1,
     FLOW_ESP_OUT = 1 << 2,
-    FLOW_MOVED = 1 << 3, /* made because SPIs showed that a known client had come to a new place */
+    FLOW_MOVED = 1 << 3, /* made because an ESP SPI came from a new port; not confirmed by the backend yet */
     FLOW_LEFT = 1 << 4,  /* its client has gone on to another place: it lives for seconds */
 };
 #define FLOW_ESP_BOTH (FLOW_ESP_IN | FLOW_ESP_OUT)
@@ -73,8 +73,8 @@ uint32_t flows_find_in(const struct flows *flows, const struct flow_in_key *key)
 uint32_t flows_find_out(const struct flows *flows, const struct flow_out_key *key);
 
 /*
- * A new flow from client, client_port, listener, backend, server, source, source_port, pin and flags of
- * *flow. Neither key may be in the table. 0 and its index, or ERR_FULL when flows_has_room() says so.
+ * A new flow from client, client_port, listener, backend, server, source, source_port, pin, session and flags
+ * of *flow. Neither key may be in the table. 0 and its index, or ERR_FULL when flows_has_room() says so.
  */
 int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, uint32_t *index);
 

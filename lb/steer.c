@@ -87,7 +87,8 @@ static struct steer_choice steer_pinned(struct bindings *b, const struct steer_r
 {
     const struct pin *pin = pins_get(b->pins, index);
     const struct schedule_key key = schedule_key(b, request);
-    struct steer_choice choice = {.rule = STEER_PIN, .backend = pin->backend, .pin = index};
+    struct steer_choice choice = {
+        .rule = STEER_PIN, .backend = pin->backend, .pin = index, .session = SESSION_NONE};
 
     if (!is_init(request))
         return choice;
@@ -95,8 +96,10 @@ static struct steer_choice steer_pinned(struct bindings *b, const struct steer_r
         choice.backend = schedule_pick(b->pool, request->service, &key);
     } else if (is_unanswered(b, request, index, now_ms) && may_fail_over(b, pin, now_ms)) {
         const uint16_t next = schedule_pick_after(b->pool, request->service, &key, pin->backend);
-        if (next != POOL_NONE)
-            choice = (struct steer_choice){.rule = STEER_FAIL_OVER, .backend = next, .pin = index};
+        if (next != POOL_NONE) {
+            choice.rule = STEER_FAIL_OVER;
+            choice.backend = next;
+        }
     }
     if (choice.backend == POOL_NONE)
         choice.rule = STEER_NOWHERE;
@@ -145,7 +148,8 @@ static bool may_use_flow(struct bindings *b, const struct steer_request *request
     const struct flow *flow = flows_get(b->flows, request->flow);
     const struct ike_header *h = &request->datagram->header;
 
-    *choice = (struct steer_choice){.rule = STEER_FLOW, .backend = flow->backend, .pin = flow->pin};
+    *choice = (struct steer_choice){
+        .rule = STEER_FLOW, .backend = flow->backend, .pin = flow->pin, .session = request->session};
     if (request->datagram->class != IKE_CLASS_IKE)
         return true;
     if (request->session != SESSION_NONE) {
@@ -188,7 +192,11 @@ static struct steer_choice steer_roamer(struct bindings *b, const struct steer_r
                                         uint64_t now_ms)
 {
     const uint16_t backend = sessions_get(b->tracking.sessions, request->session)->story.backend;
-    struct steer_choice choice = {.rule = STEER_SESSION, .backend = backend, .pin = PIN_NONE, .moved = true};
+    struct steer_choice choice = {.rule = STEER_SESSION,
+                                  .backend = backend,
+                                  .pin = PIN_NONE,
+                                  .moved = true,
+                                  .session = request->session};
 
     if (!request->may_pin || !sessions_may_move(b->tracking.sessions, request->session, now_ms))
         return choice;
@@ -215,6 +223,7 @@ static struct steer_choice steer_session_known(struct bindings *b, const struct 
         .backend = session->story.backend,
         .pin = session->pin,
         .moved = session->confirmed && session->story.client_port != request->client.port,
+        .session = request->session,
     };
 }
 
@@ -225,7 +234,7 @@ static struct steer_choice steer_session_known(struct bindings *b, const struct 
 static struct steer_choice steer_new(struct bindings *b, const struct steer_request *request, uint64_t now_ms)
 {
     const struct schedule_key key = schedule_key(b, request);
-    struct steer_choice choice = {.rule = STEER_STATELESS, .pin = PIN_NONE};
+    struct steer_choice choice = {.rule = STEER_STATELESS, .pin = PIN_NONE, .session = SESSION_NONE};
     const bool remember = request->may_pin && pins_has_room(b->pins);
 
     choice.backend = remember && is_init(request) ? schedule_pick(b->pool, request->service, &key)
@@ -252,8 +261,11 @@ struct steer_choice steer(struct bindings *b, const struct steer_request *reques
             bindings_find_esp(b, request->service, &request->client.addr, request->datagram->esp_spi);
         if (index != FLOW_NONE) {
             const struct flow *flow = flows_get(b->flows, index);
-            return (struct steer_choice){
-                .rule = STEER_ESP, .backend = flow->backend, .pin = flow->pin, .moved = true};
+            return (struct steer_choice){.rule = STEER_ESP,
+                                         .backend = flow->backend,
+                                         .pin = flow->pin,
+                                         .moved = true,
+                                         .session = flow->session};
         }
     }
     const uint32_t pin =

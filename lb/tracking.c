@@ -168,7 +168,8 @@ static bool is_due(uint64_t now_ms, uint32_t since_ms, uint32_t timeout_ms)
 /*
  * An unconfirmed session lives for the half-open timeout. A confirmed one lives as its pin does: a tunnel may
  * need no IKE for hours. Only beside a younger one of its pin, which most likely has followed it by rekeying,
- * it ends after the idle timeout without an IKE message.
+ * it ends after the idle timeout without an IKE message, or sooner if it never carried a tunnel: whoever
+ * fails to authenticate again and again must not fill the table.
  */
 static bool session_is_due(const struct tracking *t, const struct session *session, uint64_t now_ms)
 {
@@ -177,7 +178,9 @@ static bool session_is_due(const struct tracking *t, const struct session *sessi
 
     if (!session->confirmed)
         return is_due(now_ms, story->stage_ms[STAGE_NONE], limits->half_open_timeout_ms);
-    return session->pin_prev != SESSION_NONE && is_due(now_ms, story->seen_ms, limits->idle_timeout_ms);
+    const uint32_t timeout_ms =
+        story->stage == STAGE_ESTABLISHED ? limits->idle_timeout_ms : limits->half_open_timeout_ms;
+    return session->pin_prev != SESSION_NONE && is_due(now_ms, story->seen_ms, timeout_ms);
 }
 
 void tracking_sweep(struct tracking *t, uint64_t now_ms, uint32_t steps)

@@ -58,6 +58,7 @@ static uint32_t add(struct fixture *f, uint32_t client, uint16_t port, enum ike_
                     uint64_t now_ms)
 {
     struct binding_request request = {
+        .session = SESSION_NONE,
         .client = {.addr = support_addr_v4(client), .port = port},
         .service = f->pool->backends[backend].service,
         .port = at,
@@ -291,6 +292,7 @@ static void test_full_nat_source(void **state)
 static int try_flow(struct fixture *f, uint32_t client, uint16_t backend, enum drop_reason *reason)
 {
     struct binding_request request = {
+        .session = SESSION_NONE,
         .client = {.addr = support_addr_v4(client), .port = 4500},
         .service = f->pool->backends[backend].service,
         .port = IKE_PORT_4500,
@@ -387,7 +389,8 @@ static void test_a_rival_in_use_stays(void **state)
         {.name = "b", .vips = {"203.0.113.11"}, .backends = {{"y", "10.1.0.1", 0, CONFIG_STATE_ENABLED}}},
     };
     struct fixture f = {.pool = support_pool(twins, 2)};
-    struct binding_request request = {.client = {.addr = support_addr_v4(1), .port = 4500},
+    struct binding_request request = {.session = SESSION_NONE,
+                                      .client = {.addr = support_addr_v4(1), .port = 4500},
                                       .service = 1,
                                       .port = IKE_PORT_4500,
                                       .backend = 1};
@@ -460,6 +463,7 @@ static void step_add(struct random_life *life)
     struct bindings *b = &life->f.b;
     const uint16_t backend = (uint16_t)support_random_below(&life->random, 5);
     struct binding_request request = {
+        .session = SESSION_NONE,
         .client = {.addr = support_addr_v4(support_random_below(&life->random, 60)),
                    .port = (uint16_t)(1 + support_random_below(&life->random, 3))},
         .service = b->pool->backends[backend].service,

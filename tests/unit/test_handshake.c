@@ -78,7 +78,8 @@ static bool tell(struct bindings *b, uint32_t flow, const struct step *step)
 static uint32_t add_flow(struct support_net *net)
 {
     struct bindings *b = &net->dp.bindings;
-    struct binding_request request = {.client = support_endpoint("192.0.2.1", 4500), .port = IKE_PORT_4500};
+    struct binding_request request = {
+        .session = SESSION_NONE, .client = support_endpoint("192.0.2.1", 4500), .port = IKE_PORT_4500};
     enum drop_reason reason;
     uint32_t flow = FLOW_NONE;
 
