@@ -293,15 +293,15 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
 
-/* Ends a flow before its time, and its pin if that is unconfirmed and held by nothing else; the pin `keep`
- * stays. */
-static void end_flow(struct bindings *b, uint32_t flow, uint32_t keep, uint64_t now_ms)
+/* Ends a flow before its time, and its pin if that is unconfirmed and held by nothing else; the pins `own`
+ * and `keep` stay. */
+static void end_flow(struct bindings *b, uint32_t flow, uint32_t own, uint32_t keep, uint64_t now_ms)
 {
     const uint32_t pin = flows_get(b->flows, flow)->pin;
 
     bindings_remove_flow(b, flow);
     const struct pin *p = pins_get(b->pins, pin);
-    if (pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
+    if (pin != own && pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
         remove_pin(b, pin, now_ms);
 }
 
@@ -309,7 +309,7 @@ static void end_flow(struct bindings *b, uint32_t flow, uint32_t keep, uint64_t 
  * Ends the oldest unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow
  * of all ends instead: sooner or later that is one of these.
  */
-static void end_oldest_pin(struct bindings *b, uint64_t now_ms)
+static void end_oldest_pin(struct bindings *b, uint32_t keep, uint64_t now_ms)
 {
     const uint32_t index = pins_oldest_unconfirmed(b->pins);
     const struct pin *pin = pins_get(b->pins, index);
@@ -322,19 +322,21 @@ static void end_oldest_pin(struct bindings *b, uint64_t now_ms)
     if (pin->flow_count == 0)
         remove_pin(b, index, now_ms);
     else
-        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE, now_ms);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE, keep, now_ms);
 }
 
-void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint64_t now_ms)
+void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint32_t keep,
+                        uint64_t now_ms)
 {
     const struct pin_key key = bindings_pin_key(b, service, client);
     const uint32_t own = pins_find(b->pins, &key);
     int tries = MAKE_ROOM_TRIES;
 
-    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) && tries-- > 0)
-        end_oldest_pin(b, now_ms);
+    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) &&
+           pins_oldest_unconfirmed(b->pins) != keep && tries-- > 0)
+        end_oldest_pin(b, keep, now_ms);
     while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
-        end_flow(b, flows_oldest_unconfirmed(b->flows), own, now_ms);
+        end_flow(b, flows_oldest_unconfirmed(b->flows), own, keep, now_ms);
     if (tries < MAKE_ROOM_TRIES)
         b->pool->services[service].no_room_ms = now_ms;
 }
@@ -355,7 +357,7 @@ bool bindings_make_port(struct bindings *b, const struct binding_request *reques
 
     for (int looked_at = 0; flow != FLOW_NONE && looked_at < MAKE_PORT_LOOKS; looked_at++) {
         if (holds_such_port(b, flows_get(b->flows, flow), request)) {
-            end_flow(b, flow, request->pin, now_ms);
+            end_flow(b, flow, request->pin, PIN_NONE, now_ms);
             return true;
         }
         flow = flows_younger_unconfirmed(b->flows, flow);

@@ -87,9 +87,11 @@ void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
 /*
  * Makes room for one more unconfirmed flow of this client, and for its pin if it has none, where forwarding
  * without them is impossible: the oldest unconfirmed bindings end before their time. Never ends the client's
- * own pin, and ends nothing where that would make no room. Bounded work; may leave it full.
+ * own pin or the pin `keep` (or PIN_NONE), and ends nothing where that would make no room. Bounded work; may
+ * leave it full.
  */
-void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint64_t now_ms);
+void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint32_t keep,
+                        uint64_t now_ms);
 
 /*
  * The same for a source port, after bindings_add_flow() has found none for this request: among the oldest

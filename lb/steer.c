@@ -198,7 +198,7 @@ static struct steer_choice steer_roamer(struct bindings *b, const struct steer_r
                                   .moved = true,
                                   .session = request->session};
 
-    if (!request->may_pin || !sessions_may_move(b->tracking.sessions, request->session, now_ms))
+    if (!request->may_pin)
         return choice;
     choice.pin = find_pin(b, request);
     if (choice.pin == PIN_NONE)
@@ -213,18 +213,24 @@ static struct steer_choice steer_session_known(struct bindings *b, const struct 
 {
     const struct session *session = sessions_get(b->tracking.sessions, request->session);
     const struct pin *pin = pins_get(b->pins, session->pin);
-
-    if (!addr_equal(&pin->client, &request->client.addr))
-        return steer_roamer(b, request, now_ms);
-    if (!(pin->flags & PIN_CONFIRMED)) /* its answer has told the client which backend to go on with */
-        bindings_move_pin(b, session->pin, session->story.backend);
-    return (struct steer_choice){
+    struct steer_choice choice = {
         .rule = STEER_SESSION,
         .backend = session->story.backend,
         .pin = session->pin,
         .moved = session->confirmed && session->story.client_port != request->client.port,
         .session = request->session,
     };
+
+    if (!sessions_may_move(b->tracking.sessions, request->session, now_ms)) {
+        choice.pin = PIN_NONE;
+        choice.moved = true;
+        return choice;
+    }
+    if (!addr_equal(&pin->client, &request->client.addr))
+        return steer_roamer(b, request, now_ms);
+    if (!(pin->flags & PIN_CONFIRMED)) /* its answer has told the client which backend to go on with */
+        bindings_move_pin(b, session->pin, session->story.backend);
+    return choice;
 }
 
 /*

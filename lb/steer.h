@@ -52,7 +52,8 @@ uint32_t steer_session(const struct bindings *b, uint16_t service, const struct 
  * The first rule that matches:
  * 1. The packet has a flow that it may use: that.
  * 2. An IKE message whose full SPI pair is a known session: the session's backend. From another address it
- *    gets a pin of its own, unconfirmed; nothing of the old place changes. Each session allows few of these.
+ *    gets a pin of its own, unconfirmed; nothing of the old place changes. Each session allows few new flows
+ *    (sessions_may_move()); over that there is no pin.
  * 3. ESP whose SPI was seen on flows of the same address to exactly one backend: that backend.
  * 4. The client has a pin: its backend. If the packet opens an IKE SA the pin moves to the schedule's choice
  *    away from a lost backend, or to the next in rank away from one that has not answered the same message

@@ -428,14 +428,14 @@ static void test_make_room(void **state)
     add(&f, 2, 4500, IKE_PORT_4500, TWO, 30);
     const struct endpoint lonely = {.addr = support_addr_v4(3)};
     assert_int_equal(bindings_add_pin(&f.b, &lonely, ONE, false, 40, &pin), 0);
-    bindings_make_room(&f.b, VPN, &other, 0);
+    bindings_make_room(&f.b, VPN, &other, PIN_NONE, 0);
     assert_int_equal(pins_count(f.b.pins), 3); /* there was room */
 
     add(&f, 4, 500, IKE_PORT_500, TWO, 50);
     add(&f, 5, 500, IKE_PORT_500, TWO, 50);
-    bindings_make_room(&f.b, VPN, &known, 0); /* it has its pin, and there is room for a flow */
+    bindings_make_room(&f.b, VPN, &known, PIN_NONE, 0); /* it has its pin, and there is room for a flow */
     assert_int_equal(pins_count(f.b.pins), 5);
-    bindings_make_room(&f.b, VPN, &other, 0);
+    bindings_make_room(&f.b, VPN, &other, PIN_NONE, 0);
     assert_int_equal(pins_find(f.b.pins, &known_key), PIN_NONE); /* the oldest pin, with both its flows */
     assert_int_equal(pins_count(f.b.pins), 4);
     assert_int_equal(flows_count(f.b.flows), 4);
@@ -444,7 +444,7 @@ static void test_make_room(void **state)
     for (uint16_t port = 1000; port < 1005; port++)
         add(&f, 1, port, IKE_PORT_500, ONE, 60);
     assert_false(flows_has_room(f.b.flows, false));
-    bindings_make_room(&f.b, VPN, &known, 0); /* now the flow, the oldest of all */
+    bindings_make_room(&f.b, VPN, &known, PIN_NONE, 0); /* now the flow, the oldest of all */
     assert_true(flows_has_room(f.b.flows, false));
     assert_false(is_live(&f, odd));
     assert_true(is_live(&f, kept));
@@ -524,7 +524,7 @@ static void step_life(struct random_life *life)
             b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
     } else if (what < 86) {
         const struct endpoint client = {.addr = support_addr_v4(support_random_below(&life->random, 60))};
-        bindings_make_room(b, (uint16_t)support_random_below(&life->random, 3), &client, 0);
+        bindings_make_room(b, (uint16_t)support_random_below(&life->random, 3), &client, PIN_NONE, 0);
     } else {
         bindings_sweep(b, life->now_ms, support_random_below(&life->random, 20));
     }

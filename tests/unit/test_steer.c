@@ -161,7 +161,7 @@ static void test_room_in_the_middle_of_a_handshake(void **state)
             ask(&net, i, true, true);
         const uint16_t began_at = ask(&net, client, true, true).backend;
         const struct endpoint from = client_of(client);
-        bindings_make_room(&net.dp.bindings, 0, &from, 0);
+        bindings_make_room(&net.dp.bindings, 0, &from, PIN_NONE, 0);
         const struct steer_choice c = ask(&net, client, false, true);
         assert_int_equal(c.backend, began_at);
         assert_int_not_equal(c.pin, PIN_NONE);
