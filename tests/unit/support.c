@@ -61,6 +61,7 @@ struct pool *support_pool(const struct support_service *services, size_t count)
         s->persistence.idle_timeout_ms = from->idle_timeout_ms ? from->idle_timeout_ms : DEFAULT_IDLE_MS;
         s->persistence.half_open_timeout_ms =
             from->half_open_timeout_ms ? from->half_open_timeout_ms : DEFAULT_HALF_OPEN_MS;
+        s->persistence.spread_nat = from->spread_nat;
         for (; s->vip_count < CONFIG_VIPS_MAX && from->vips[s->vip_count]; s->vip_count++)
             s->vips[s->vip_count] = support_addr(from->vips[s->vip_count]);
         s->snats = &snats[i * SUPPORT_SNATS_MAX];
@@ -87,6 +88,7 @@ struct recipe {
     uint8_t message_id;
     bool responder_spi;
     bool fragmentation;
+    uint16_t notify; /* of a first payload that is a Notify */
 };
 
 static const struct recipe recipes[SUPPORT_KIND_COUNT] = {
@@ -96,11 +98,18 @@ static const struct recipe recipes[SUPPORT_KIND_COUNT] = {
     [SUPPORT_INIT_ANSWER] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, true, false},
     [SUPPORT_INIT_ANSWER_FRAGMENTATION] = {IKE_PAYLOAD_SA, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0,
                                            true, true},
-    [SUPPORT_COOKIE] = {IKE_PAYLOAD_NOTIFY, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, false, false},
+    [SUPPORT_COOKIE] = {IKE_PAYLOAD_NOTIFY, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, false, false,
+                        IKE_NOTIFY_COOKIE},
+    [SUPPORT_INVALID_KE] = {IKE_PAYLOAD_NOTIFY, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, false,
+                            false, IKE_NOTIFY_INVALID_KE_PAYLOAD},
+    [SUPPORT_NO_PROPOSAL] = {IKE_PAYLOAD_NOTIFY, 0x20, IKE_EXCHANGE_SA_INIT, IKE_FLAG_RESPONSE, 0, false,
+                             false, IKE_NOTIFY_NO_PROPOSAL_CHOSEN},
     [SUPPORT_AUTH] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_AUTH, IKE_FLAG_INITIATOR, 1, true, false},
     [SUPPORT_AUTH_ANSWER] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_AUTH, IKE_FLAG_RESPONSE, 1, true,
                              false},
     [SUPPORT_INFORMATIONAL] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_INFORMATIONAL, 0, 2, true, false},
+    [SUPPORT_INFORMATIONAL_ANSWER] = {IKE_PAYLOAD_ENCRYPTED, 0x20, IKE_EXCHANGE_INFORMATIONAL,
+                                      IKE_FLAG_RESPONSE, 2, true, false},
     [SUPPORT_V1_INIT] = {IKE_PAYLOAD_V1_SA, 0x10, IKE_EXCHANGE_V1_MAIN, 0, 0, false, false},
     [SUPPORT_V1_ANSWER] = {IKE_PAYLOAD_V1_SA, 0x10, IKE_EXCHANGE_V1_MAIN, 0, 0, true, false},
     [SUPPORT_V1_ENCRYPTED] = {5, 0x10, IKE_EXCHANGE_V1_MAIN, IKE_FLAG_V1_ENCRYPTED, 0, true, false},
@@ -130,9 +139,9 @@ static void put_ike(struct writer *w, const struct recipe *r, struct support_sa 
     writer_u8(w, r->version);
     writer_u8(w, r->exchange);
     writer_u8(w, r->flags);
-    writer_u32(w, r->message_id);
+    writer_u32(w, sa.message_id ? sa.message_id : r->message_id);
     writer_u32(w, 0);
-    put_payload(w, r->fragmentation ? IKE_PAYLOAD_NOTIFY : IKE_PAYLOAD_NONE, IKE_NOTIFY_COOKIE);
+    put_payload(w, r->fragmentation ? IKE_PAYLOAD_NOTIFY : IKE_PAYLOAD_NONE, r->notify);
     if (r->fragmentation)
         put_payload(w, IKE_PAYLOAD_NONE, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED);
     writer_patch_u32(w, start + 24, (uint32_t)(writer_len(w) - start));
@@ -146,7 +155,7 @@ size_t support_message(enum support_kind kind, enum ike_port port, struct suppor
     if (kind == SUPPORT_KEEPALIVE) {
         writer_u8(&w, IKE_NATT_KEEPALIVE);
     } else if (kind == SUPPORT_ESP) {
-        writer_u32(&w, 0xc0ffee01);
+        writer_u32(&w, sa.esp_spi ? sa.esp_spi : 0xc0ffee01);
         writer_u32(&w, 1);
         writer_u32(&w, 0xdeadbeef);
     } else {
@@ -179,8 +188,13 @@ void support_net_init(struct support_net *net, const struct support_service *ser
 struct support_sa support_sa_of(const struct support_net *net, const struct addr *client)
 {
     const uint64_t hash = addr_hash(client, net->handshake);
+    struct support_sa sa = net->sa;
 
-    return (struct support_sa){.spi_i = hash | 1, .spi_r = ~hash | 1};
+    if (!sa.spi_i)
+        sa.spi_i = hash | 1;
+    if (!sa.spi_r)
+        sa.spi_r = ~hash | 1;
+    return sa;
 }
 
 void support_net_deinit(struct support_net *net)

@@ -24,6 +24,7 @@ struct support_service {
     const char *snats[SUPPORT_SNATS_MAX];
     uint32_t idle_timeout_ms;      /* 0 stands for one hour */
     uint32_t half_open_timeout_ms; /* 0 stands for 30 s */
+    bool spread_nat;
     struct support_backend backends[SUPPORT_BACKENDS_MAX];
 };
 
@@ -44,9 +45,12 @@ enum support_kind {
     SUPPORT_INIT_ANSWER,
     SUPPORT_INIT_ANSWER_FRAGMENTATION,
     SUPPORT_COOKIE,
+    SUPPORT_INVALID_KE,
+    SUPPORT_NO_PROPOSAL,
     SUPPORT_AUTH,
     SUPPORT_AUTH_ANSWER,
     SUPPORT_INFORMATIONAL,
+    SUPPORT_INFORMATIONAL_ANSWER,
     SUPPORT_V1_INIT,
     SUPPORT_V1_ANSWER,
     SUPPORT_V1_ENCRYPTED,
@@ -55,11 +59,12 @@ enum support_kind {
     SUPPORT_KIND_COUNT,
 };
 
-/* The handshake, and the IKE SA that comes of it, that a message belongs to: its SPIs, 0 for the usual one.
- */
+/* The handshake, and the IKE SA that comes of it, that a message belongs to; 0 stands for the usual one. */
 struct support_sa {
     uint64_t spi_i;
     uint64_t spi_r;
+    uint32_t message_id;
+    uint32_t esp_spi; /* of ESP */
 };
 
 /* Writes the UDP payload as it looks on that port; its length. */
@@ -72,13 +77,15 @@ struct ike_datagram support_datagram(enum support_kind kind, enum ike_port port,
 
 /*
  * A dataplane with its pool; `now_ms` is the time of whatever is sent through it. The SPIs of its messages
- * come from the client's address and `handshake`, which a test counts up when clients begin anew.
+ * come from the client's address and `handshake`, which a test counts up when clients begin anew, or from
+ * `sa` where that has them, for a client that has gone elsewhere or who pretends to be another.
  */
 struct support_net {
     struct pool *pool;
     struct dataplane dp;
     uint64_t now_ms;
     uint32_t handshake;
+    struct support_sa sa;
 };
 
 /* The SPIs that messages of a client at this address have now. */

@@ -107,8 +107,9 @@ static void test_stages(void **state)
 }
 
 static const bool proofs[SUPPORT_KIND_COUNT] = {
-    [SUPPORT_AUTH] = true,         [SUPPORT_AUTH_ANSWER] = true, [SUPPORT_INFORMATIONAL] = true,
-    [SUPPORT_V1_ENCRYPTED] = true, [SUPPORT_ESP] = true,
+    [SUPPORT_AUTH] = true,          [SUPPORT_AUTH_ANSWER] = true,
+    [SUPPORT_INFORMATIONAL] = true, [SUPPORT_INFORMATIONAL_ANSWER] = true,
+    [SUPPORT_V1_ENCRYPTED] = true,  [SUPPORT_ESP] = true,
 };
 
 /* Answers in the clear also go to spoofed addresses and prove nothing. */

@@ -260,6 +260,83 @@ static void test_who_is_chosen(void **state)
     }
 }
 
+/* After a backend that does not answer comes the next by source-hash, and each of the others before it comes
+ * again. */
+static void test_the_next_after_one(void **state)
+{
+    struct pool *pool = pool_of(CONFIG_SCHEDULE_LEAST_CLIENTS);
+
+    (void)state;
+    pool->backends[1].clients = 1000; /* matters to no hash */
+    for (uint32_t i = 0; i < 500; i++) {
+        const struct schedule_key key = {.client = support_addr_v4(i), .part = i % 3};
+        uint16_t at = schedule_pick_stateless(pool, 0, &key);
+        bool seen[BACKENDS_V4] = {false};
+        for (int n = 0; n < BACKENDS_V4; n++) {
+            assert_in_range(at, 0, BACKENDS_V4 - 1);
+            assert_false(seen[at]);
+            seen[at] = true;
+            /* What it leads to is what the hash would choose without those that came before. */
+            pool->backends[at].health = HEALTH_DOWN;
+            const uint16_t rest = schedule_pick_stateless(pool, 0, &key);
+            pool->backends[at].health = HEALTH_UP;
+            const uint16_t next = schedule_pick_after(pool, 0, &key, at);
+            if (n == 0)
+                assert_int_equal(next, rest);
+            at = next;
+        }
+        assert_int_equal(at, schedule_pick_stateless(pool, 0, &key)); /* round and round */
+    }
+    pool_destroy(pool);
+}
+
+/* Only those that may be chosen come; the one that is left need not be one of them. */
+static void test_who_is_next(void **state)
+{
+    const struct schedule_key key = {.client = support_addr_v4(7)},
+                              v6 = {.client = support_addr("2001:db8:1::1")};
+    struct pool *pool = pool_of(CONFIG_SCHEDULE_BOUNDED_HASH);
+
+    (void)state;
+    pool->backends[2].state = CONFIG_STATE_DRAIN;
+    pool->backends[3].passive.avoided = true;
+    assert_int_equal(schedule_pick_after(pool, 0, &key, 0), 1);
+    assert_int_equal(schedule_pick_after(pool, 0, &key, 1), 0);
+    for (uint16_t left = 2; left < 4; left++)
+        assert_in_range(schedule_pick_after(pool, 0, &key, left), 0, 1);
+    pool->backends[0].health = HEALTH_UNKNOWN;
+    assert_int_equal(schedule_pick_after(pool, 0, &key, 1), POOL_NONE); /* itself is the only fit one */
+    pool->backends[1].passive.avoided = true;
+    assert_int_equal(schedule_pick_after(pool, 0, &key, 1), 0);
+    assert_int_equal(schedule_pick_after(pool, 0, &v6, 4), POOL_NONE);
+    for (int b = 0; b < BACKENDS_V4; b++)
+        pool->backends[b].health = HEALTH_DOWN;
+    assert_int_equal(schedule_pick_after(pool, 0, &key, 1), POOL_NONE);
+    pool_destroy(pool);
+}
+
+/* The parts of one address are spread as clients are, by weight; without a part it is the address alone. */
+static void test_parts_are_spread(void **state)
+{
+    static const uint32_t permille[BACKENDS_V4] = {200, 400, 100, 300};
+
+    (void)state;
+    for (enum config_schedule s = CONFIG_SCHEDULE_BOUNDED_HASH; s <= CONFIG_SCHEDULE_SOURCE_HASH; s++) {
+        struct pool *pool = pool_of(s);
+        struct schedule_key key = {.client = support_addr("192.0.2.1")};
+        for (key.part = 1; key.part <= CLIENTS; key.part++) {
+            const uint16_t chosen = schedule_pick(pool, 0, &key);
+            assert_in_range(chosen, 0, BACKENDS_V4 - 1);
+            pool->backends[chosen].clients++;
+        }
+        for (int b = 0; b < BACKENDS_V4; b++) {
+            const uint32_t share = CLIENTS / 1000 * permille[b];
+            assert_in_range(pool->backends[b].clients, share - share / 20, share + share / 20);
+        }
+        pool_destroy(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +349,9 @@ int main(void)
         cmocka_unit_test(test_round_robin_is_smooth),
         cmocka_unit_test(test_least_clients),
         cmocka_unit_test(test_who_is_chosen),
+        cmocka_unit_test(test_the_next_after_one),
+        cmocka_unit_test(test_who_is_next),
+        cmocka_unit_test(test_parts_are_spread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
