@@ -114,6 +114,19 @@ static bool continues_handshake(const struct ike_header *h)
     return h->exchange == IKE_EXCHANGE_AUTH || h->exchange == IKE_EXCHANGE_V1_MAIN;
 }
 
+/* Does a session of this address take the place of what came on its flow before? Not from a living tunnel. */
+static bool may_displace(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+{
+    return pins_get(b->pins, flow->pin)->backend != flow->backend || !is_in_use(b, flow, now_ms);
+}
+
+/* And one of another address? Anybody can send his own session's messages as from here, so he gets nothing
+ * that a client has proved to be its, however quiet that is. */
+static bool may_displace_from_elsewhere(const struct flow *flow)
+{
+    return (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) != FLOW_CONFIRMED;
+}
+
 /*
  * The packet's session is at one backend and its flow leads to another: two clients share an address and a
  * port, or a NAT has given a port to somebody else. A flow in use stays whole, or a tunnel would break; the
@@ -123,14 +136,15 @@ static bool conflicts(struct bindings *b, const struct steer_request *request, c
                       uint64_t now_ms)
 {
     struct session *session = sessions_get(b->tracking.sessions, request->session);
+    const bool is_here = addr_equal(&pins_get(b->pins, session->pin)->client, &request->client.addr);
 
-    if (pins_get(b->pins, flow->pin)->backend != flow->backend || !is_in_use(b, flow, now_ms))
+    if (is_here ? may_displace(b, flow, now_ms) : may_displace_from_elsewhere(flow))
         return false;
     if (!(session->story.flags & STORY_CONFLICT)) {
         session->story.flags |= STORY_CONFLICT;
         b->pool->services[request->service].conflicts_total++;
     }
-    if (!session->confirmed)
+    if (is_here && !session->confirmed)
         bindings_move_pin(b, session->pin, flow->backend);
     return true;
 }

@@ -409,6 +409,34 @@ static void test_a_conflict(void **state)
     support_net_deinit(&net);
 }
 
+/* A message with the SPIs of a handshake elsewhere, as from the address of a tunnel, does not turn that
+ * handshake away from its backend. */
+static void test_no_conflict_from_elsewhere(void **state)
+{
+    struct roaming r;
+    struct binding_request request = {.client = client_of(7), .backend = 0};
+    enum drop_reason reason;
+    uint32_t flow;
+
+    (void)state;
+    begin_roaming(&r, 64);
+    struct bindings *b = &r.net.dp.bindings;
+    const uint32_t home = sessions_get(b->tracking.sessions, r.session)->pin;
+    const struct story story = story_begin(0, 1, 500, r.net.now_ms);
+    const uint32_t handshake = tracking_begin(&b->tracking, home, &story, false, r.net.now_ms);
+    assert_int_equal(bindings_add_pin(b, &request.client, 0, true, r.net.now_ms, &request.pin), 0);
+    assert_int_equal(bindings_add_flow(b, &request, r.net.now_ms, &flow, &reason), 0);
+    bindings_confirm(b, flow, r.net.now_ms);
+    const struct steer_request asked = {.client = request.client,
+                                        .datagram = &r.datagram,
+                                        .flow = flow,
+                                        .session = handshake,
+                                        .may_pin = true};
+    assert_int_equal(steer(b, &asked, r.net.now_ms).rule, STEER_CONFLICT);
+    assert_int_equal(pins_get(b->pins, home)->backend, 1);
+    support_net_deinit(&r.net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_an_address_is_spread),
         cmocka_unit_test(test_kept_ports_are_one_client),
         cmocka_unit_test(test_a_conflict),
+        cmocka_unit_test(test_no_conflict_from_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ struct steer_case {
     enum at pin;            /* the client's pin */
     bool proved;            /* pin and flow are confirmed */
     enum at flow;           /* the flow that the packet comes on */
+    bool left;              /* its client has gone on */
     bool tunnel;            /* ESP has passed there both ways */
     uint32_t quiet_ms;      /* its backend's latest packet */
     enum at session;        /* the session that the packet's SPIs name */
@@ -146,6 +147,17 @@ static const struct steer_case cases[] = {
      .to = B, .pin_after = B, .moved = true},
     {"whose new port is in use", .pin = A, .proved = true, .flow = A, .session = B, .from_elsewhere = true,
      .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT, .to = A, .pin_after = A},
+    {"or was, long ago", .pin = A, .proved = true, .flow = A, .quiet_ms = 100 * QUIET_MS, .session = B,
+     .from_elsewhere = true, .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT,
+     .to = A, .pin_after = A},
+    {"of a backend that is down", .pin = A, .proved = true, .flow = A, .lost = IN(A), .session = B,
+     .from_elsewhere = true, .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT,
+     .to = A, .pin_after = A},
+    {"although the pin has moved", .pin = C, .proved = true, .flow = A, .session = B, .from_elsewhere = true,
+     .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT, .to = A, .pin_after = C},
+    {"unless its client has left it", .pin = A, .proved = true, .flow = A, .left = true, .session = B,
+     .from_elsewhere = true, .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_SESSION,
+     .to = B, .pin_after = A, .moved = true},
     {"in the middle of a handshake", .session = B, .from_elsewhere = true, .kind = SUPPORT_AUTH,
      .rule = STEER_SESSION, .to = B, .pin_after = B, .moved = true},
 
@@ -377,7 +389,7 @@ static void know(struct fixture *f, const struct steer_case *t, struct steer_req
     if (t->flow) {
         request->flow = add_flow(f, &f->client, t->flow, t->proved);
         struct flow *flow = flows_get(f->b->flows, request->flow);
-        flow->flags |= t->tunnel ? FLOW_ESP_BOTH : 0;
+        flow->flags |= (uint8_t)((t->tunnel ? FLOW_ESP_BOTH : 0) | (t->left ? FLOW_LEFT : 0));
         flow->backend_ms = (uint32_t)f->net.now_ms - t->quiet_ms;
     }
     if (t->session)
