@@ -38,8 +38,10 @@ static void end(struct fixture *f)
 
 static uint32_t add_flow(struct fixture *f, const char *address, uint16_t port, uint16_t backend)
 {
-    struct binding_request request = {
-        .client = support_endpoint(address, port), .port = IKE_PORT_4500, .backend = backend};
+    struct binding_request request = {.session = SESSION_NONE,
+                                      .client = support_endpoint(address, port),
+                                      .port = IKE_PORT_4500,
+                                      .backend = backend};
     const struct pin_key key = bindings_pin_key(f->b, 0, &request.client);
     enum drop_reason reason;
     uint32_t flow = FLOW_NONE;

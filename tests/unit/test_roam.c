@@ -20,7 +20,7 @@ struct fixture {
 
 static uint32_t add_flow(struct fixture *f, struct endpoint client, enum ike_port port)
 {
-    struct binding_request request = {.client = client, .port = port};
+    struct binding_request request = {.session = SESSION_NONE, .client = client, .port = port};
     const struct pin_key key = bindings_pin_key(f->b, 0, &client);
     enum drop_reason reason;
     uint32_t flow;

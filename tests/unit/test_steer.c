@@ -192,10 +192,10 @@ static void begin_roaming(struct roaming *r, uint32_t max_clients)
     assert_int_not_equal(r->session, SESSION_NONE);
 }
 
-static struct steer_choice roam_to(struct roaming *r, uint32_t client)
+static struct steer_choice roam_to(struct roaming *r, struct endpoint place)
 {
     const struct steer_request request = {
-        .client = client_of(client),
+        .client = place,
         .datagram = &r->datagram,
         .flow = FLOW_NONE,
         .session = steer_session(&r->net.dp.bindings, 0, &r->datagram),
@@ -207,7 +207,7 @@ static struct steer_choice roam_to(struct roaming *r, uint32_t client)
 
 static void assert_roams(struct roaming *r, uint32_t client, bool pinned)
 {
-    const struct steer_choice c = roam_to(r, client);
+    const struct steer_choice c = roam_to(r, client_of(client));
 
     assert_int_equal(c.rule, STEER_SESSION);
     assert_int_equal(c.backend, 1);
@@ -233,6 +233,25 @@ static void test_roamers_over_their_limit(void **state)
     r.net.now_ms += SESSION_MOVE_REGAIN_MS;
     for (uint32_t i = 0; i < 3; i++)
         assert_roams(&r, 200 + i, i < 1);
+    support_net_deinit(&r.net);
+}
+
+/* The same from many ports of its own address, whose pin it has: then there is none for this packet. */
+static void test_rebinding_over_the_limit(void **state)
+{
+    struct roaming r;
+
+    (void)state;
+    begin_roaming(&r, 64);
+    const uint32_t home = sessions_get(r.net.dp.bindings.tracking.sessions, r.session)->pin;
+    for (uint16_t i = 0; i < 10; i++) {
+        const struct endpoint place = {.addr = support_addr_v4(1), .port = (uint16_t)(1000 + i)};
+        const struct steer_choice c = roam_to(&r, place);
+        assert_int_equal(c.rule, STEER_SESSION);
+        assert_int_equal(c.backend, 1);
+        assert_true(c.moved);
+        assert_int_equal(c.pin, i < SESSION_MOVES_MAX ? home : PIN_NONE);
+    }
     support_net_deinit(&r.net);
 }
 
@@ -349,7 +368,8 @@ static void test_kept_ports_are_one_client(void **state)
         struct support_net net;
         support_net_init(&net, &s, 1, 64);
         const struct steer_choice a = ask_behind_nat(&net, SUPPORT_INIT, 77, first, port);
-        const struct binding_request request = {.client = {.addr = support_addr_v4(1), .port = first},
+        const struct binding_request request = {.session = SESSION_NONE,
+                                                .client = {.addr = support_addr_v4(1), .port = first},
                                                 .port = port,
                                                 .backend = a.backend,
                                                 .pin = a.pin};
@@ -372,7 +392,8 @@ static void test_a_conflict(void **state)
     const struct support_service s = spreading();
     const struct endpoint shared = {.addr = support_addr_v4(1), .port = 4500};
     const struct endpoint second = {.addr = support_addr_v4(1), .port = 1025};
-    struct binding_request request = {.client = shared, .port = IKE_PORT_4500, .backend = 0};
+    struct binding_request request = {
+        .session = SESSION_NONE, .client = shared, .port = IKE_PORT_4500, .backend = 0};
     struct story story = story_begin(0, 2, second.port, 1000000);
     struct support_net net;
     uint8_t data[SUPPORT_MESSAGE_MAX];
@@ -414,7 +435,7 @@ static void test_a_conflict(void **state)
 static void test_no_conflict_from_elsewhere(void **state)
 {
     struct roaming r;
-    struct binding_request request = {.client = client_of(7), .backend = 0};
+    struct binding_request request = {.session = SESSION_NONE, .client = client_of(7), .backend = 0};
     enum drop_reason reason;
     uint32_t flow;
 
@@ -447,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_without_room_by_source_hash),
         cmocka_unit_test(test_room_in_the_middle_of_a_handshake),
         cmocka_unit_test(test_roamers_over_their_limit),
+        cmocka_unit_test(test_rebinding_over_the_limit),
         cmocka_unit_test(test_a_roamer_without_room),
         cmocka_unit_test(test_what_names_a_session),
         cmocka_unit_test(test_an_address_is_spread),

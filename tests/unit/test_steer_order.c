@@ -247,6 +247,9 @@ static const struct steer_case cases[] = {
      .to = NOWHERE, .pin_after = NOWHERE},
 };
 
+/* What the flows that know an ESP SPI belong to. */
+#define ESP_SESSION 17
+
 struct fixture {
     struct support_net net;
     struct bindings *b;
@@ -324,6 +327,7 @@ static uint32_t add_pin(struct fixture *f, const struct endpoint *client, enum a
 static uint32_t add_flow(struct fixture *f, const struct endpoint *client, enum at at, bool confirmed)
 {
     const struct binding_request request = {
+        .session = SESSION_NONE,
         .client = *client,
         .port = IKE_PORT_4500,
         .backend = backend_of(at),
@@ -377,6 +381,7 @@ static void know_esp(struct fixture *f, const struct steer_case *t)
         const struct pin_key key = bindings_pin_key(f->b, 0, &client);
         const uint32_t flow = add_flow(f, &client, ats[i], !t->esp_unproved);
         bindings_note_esp(f->b, flow, 0xc0ffee01);
+        flows_get(f->b->flows, flow)->session = ESP_SESSION;
         if (t->pin) /* where each port has a pin of its own, it leads where the client's would */
             bindings_move_pin(f->b, pins_find(f->b->pins, &key), backend_of(t->pin));
     }
@@ -425,6 +430,26 @@ static void check_pin(struct fixture *f, const struct steer_case *t, const struc
     assert_true(addr_equal(&pin->client, &f->client.addr));
 }
 
+/* What is known of the packet's session goes with it to its flow; a pin or a schedule knows nothing. */
+static uint32_t session_after(const struct steer_case *t, const struct steer_request *request)
+{
+    switch (t->rule) {
+    case STEER_FLOW:
+    case STEER_CONFLICT:
+    case STEER_SESSION:
+        return request->session;
+    case STEER_ESP:
+        return ESP_SESSION;
+    case STEER_PIN:
+    case STEER_FAIL_OVER:
+    case STEER_SCHEDULE:
+    case STEER_STATELESS:
+    case STEER_NOWHERE:
+    default:
+        return SESSION_NONE;
+    }
+}
+
 static void try_case(const struct steer_case *t, enum config_mode mode, bool spread_nat)
 {
     struct fixture f = {0};
@@ -451,6 +476,8 @@ static void try_case(const struct steer_case *t, enum config_mode mode, bool spr
         fail_msg("%s, %s: rule %d to %d, moved %d", t->label, how, (int)choice.rule,
                  (int)at_of(choice.backend), choice.moved);
     check_pin(&f, t, &choice, how);
+    if (choice.session != session_after(t, &request))
+        fail_msg("%s, %s: session %u", t->label, how, choice.session);
     assert_int_equal(f.net.pool->services[0].conflicts_total, t->rule == STEER_CONFLICT);
     support_net_deinit(&f.net);
 }
