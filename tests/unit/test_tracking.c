@@ -357,16 +357,19 @@ struct sweep_case {
     const char *label;
     bool confirmed;
     bool has_younger;      /* its pin has a younger session */
+    enum stage stage;
     uint32_t seen_ms;      /* after the start: its latest message */
     uint32_t due_after_ms; /* after the start; 0: never */
 };
 
 static const struct sweep_case sweep_cases[] = {
-    {"unconfirmed", false, false, 0, HALF_OPEN_MS},
-    {"unconfirmed, and asked again and again", false, false, 2900, HALF_OPEN_MS},
-    {"confirmed: as long as its pin", true, false, 0, 0},
-    {"confirmed, with a younger one beside it", true, true, 0, IDLE_MS},
-    {"the same, but not idle", true, true, 5000, 5000 + IDLE_MS},
+    {"unconfirmed", false, false, STAGE_INIT_SENT, 0, HALF_OPEN_MS},
+    {"unconfirmed, and asked again and again", false, false, STAGE_INIT_SENT, 2900, HALF_OPEN_MS},
+    {"confirmed: as long as its pin", true, false, STAGE_ESTABLISHED, 0, 0},
+    {"the same, without a tunnel", true, false, STAGE_AUTH_ANSWERED, 0, 0},
+    {"confirmed, with a younger one beside it", true, true, STAGE_ESTABLISHED, 0, IDLE_MS},
+    {"the same, but not idle", true, true, STAGE_ESTABLISHED, 5000, 5000 + IDLE_MS},
+    {"the same, without a tunnel", true, true, STAGE_AUTH_ANSWERED, 5000, 5000 + HALF_OPEN_MS},
 };
 
 static void test_sweep_to_the_millisecond(void **state)
@@ -381,6 +384,7 @@ static void test_sweep_to_the_millisecond(void **state)
         set_up(&f);
         const uint32_t index = begin(&f, 1, 1, t->confirmed, start_ms);
         story_at(&f, index)->seen_ms = (uint32_t)(start_ms + t->seen_ms);
+        story_at(&f, index)->stage = (uint8_t)t->stage;
         if (t->has_younger)
             begin(&f, 1, 2, true, start_ms);
         if (t->due_after_ms == 0) {
