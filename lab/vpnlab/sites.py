@@ -83,14 +83,19 @@ class Roamer:
 
 
 class Gateway:
-    """A network of hosts behind one address, GATEWAY: each mapping has a random port, and outsiders find none."""
+    """A network of hosts behind one address, GATEWAY. Outsiders find no port.
 
-    def __init__(self, workspace: Workspace, topology: Topology, hosts: int) -> None:
+    Each mapping has a random port, or with `keeps_ports` that of the host wherever it is free: the first host to use
+    500 keeps 500, and perhaps another one 4500.
+    """
+
+    def __init__(self, workspace: Workspace, topology: Topology, hosts: int, *, keeps_ports: bool = False) -> None:
         if not 1 <= hosts <= MAX_HOSTS:
             raise LabError(f"{hosts} hosts: 1 to {MAX_HOSTS} are allowed")
         self._gateway = workspace.namespace("gateway")
         self._home = workspace.namespace("home")
         self._turn = 0
+        self._keeps_ports = keeps_ports
         self._gateway.create({**HOST_SETTINGS, "net.ipv4.ip_forward": 1})
         self._home.create(HOST_SETTINGS)
         _attach(topology, self._gateway, "gateway", GATEWAY_NET, GATEWAY_ROUTER, GATEWAY)
@@ -113,18 +118,19 @@ class Gateway:
         """Clients 1, 2, 3, ... on as many hosts; the clients of one host share its address and its ports."""
         return Site("home", self._home, lambda client, _family: self.host((client - 1) // clients_per_host + 1))
 
-    def remap(self, hosts: Iterable[int], vip: str = VIP[4]) -> None:
-        """Forgets the mappings of these hosts towards the VIP: their next packets go out from other ports."""
+    def remap(self, hosts: Iterable[int], ports: Iterable[int] = IKE_PORTS) -> None:
+        """Forgets the mappings of these hosts' ports towards the VIP: their next packets go out from other ports."""
         self._turn = 1 - self._turn
         self._masquerade()
         for number in hosts:
-            # A list, not a generator: the mappings of both ports must go.
-            if not any([conntrack.forget(self._gateway, (self.host(number), port), (vip, port)) for port in IKE_PORTS]):
-                raise LabError(f"{self.host(number)} has no mapping towards {vip}")
+            found = [conntrack.forget(self._gateway, (self.host(number), port), (VIP[4], port)) for port in ports]
+            if not any(found):
+                raise LabError(f"{self.host(number)} has no mapping towards {VIP[4]}")
 
     def _masquerade(self) -> None:
         """Only new mappings ask the rule. What comes to a port without a mapping is dropped in silence, as NAT
         gateways do: an answer would be an error message to the server, and the packet's entry would be in the way."""
+        how = "" if self._keeps_ports else f"to :{MAPPED_PORTS[self._turn]} fully-random"
         self._gateway.nft(
             f"""
             table ip gateway
@@ -132,7 +138,7 @@ class Gateway:
             table ip gateway {{
                 chain out {{
                     type nat hook postrouting priority srcnat
-                    oifname eth0 ip saddr {HOME_NET} meta l4proto udp masquerade to :{MAPPED_PORTS[self._turn]} fully-random
+                    oifname eth0 ip saddr {HOME_NET} meta l4proto udp masquerade {how}
                 }}
                 chain in {{
                     type filter hook input priority filter
