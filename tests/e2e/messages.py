@@ -53,9 +53,9 @@ def auth_answer(spi_i: bytes, spi_r: bytes, body: bytes = bytes(64)) -> bytes:
     return MARKER + ike(AUTH, spi_i, spi_r, flags=RESPONSE, message_id=1, body=body)
 
 
-def esp(text: bytes, size: int = 0) -> bytes:
+def esp(text: bytes, size: int = 0, *, esp_spi: int = 0xC0FFEE01) -> bytes:
     """ESP in UDP that carries `text`, filled up to `size` bytes with what is different at each place."""
-    head = struct.pack("!II", 0xC0FFEE01, 1) + text
+    head = struct.pack("!II", esp_spi, 1) + text
     return head + pattern(max(0, size - len(head)))
 
 

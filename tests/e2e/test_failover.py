@@ -28,6 +28,12 @@ def repeated(clients: Clients) -> Counter[int]:
     return Counter(int(match[1]) for line in clients.lines() if (match := REPEATED_INIT.search(line)))
 
 
+def check_repetitions(clients: Clients) -> None:
+    """Somebody was sent to the frozen server, and nobody had to repeat his first message more than twice."""
+    worst = max(repeated(clients).values(), default=0)
+    assert 1 <= worst <= 2, f"a client had to repeat its IKE_SA_INIT {worst} times"
+
+
 def say(title: str, outcomes: Sequence[Outcome], clients: Clients) -> None:
     """Prints what the failure has cost."""
     seconds = sorted(outcome.seconds for outcome in outcomes)
@@ -46,8 +52,7 @@ def check_no_probes(mode: str) -> None:
             outcomes = clients.connect_all(everybody)
             all_connected(outcomes)
             say(f"one of three servers frozen, no probes, {mode}", outcomes, clients)
-            worst = max(repeated(clients).values(), default=0)
-            assert 1 <= worst <= 2, f"a client had to repeat its IKE_SA_INIT {worst} times"
+            check_repetitions(clients)
             equal(bench.ping_tunnels(), set(everybody), "tunnels that carry pings")
             servers = {server_of(tunnel) for tunnel in clients.tunnels().values()}
             equal(servers, {2, 3}, "servers with clients")
@@ -84,24 +89,24 @@ def test_failover_before_probes() -> None:
                 outcomes += clients.connect_all(range(first, first + 10))
             all_connected(outcomes)
             say("a server freezes between arrivals, with probes", outcomes, clients)
-            assert repeated(clients), "no client was ever sent to the frozen server: the test shows nothing"
+            check_repetitions(clients)
             wait_health(bench.balancer, "s1", "down", 10.0)
             equal(bench.ping_tunnels(late), set(late), "tunnels that carry pings")
 
 
 def refuse(bench: Bench, mode: str) -> list[str]:
-    """Servers with their real limits and a slow authentication; 40 clients at once, while tunnels carry traffic.
-    The alarms that the service had meanwhile and shortly afterwards."""
+    """Servers with their real limits and a slow authentication; 40 clients at once, which ask only once, while other
+    tunnels carry traffic. The alarms that the service had in the seconds after."""
     settled, crowd = range(1, 7), range(7, 47)
     bench.start_servers(ServerOptions(auth_delay_ms=300))
     start(bench, [service(bench.topology, mode)])
-    clients = bench.start_clients(ClientOptions(patience_s=0.5, retransmissions=2))
+    clients = bench.start_clients()
     for client in settled:
         all_connected(clients.connect_all([client]))
     seen: set[str] = set()
     with clients.pinger(settled):
         clients.start_only(crowd)
-        deadline = time.monotonic() + 6.0
+        deadline = time.monotonic() + 4.0
         while time.monotonic() < deadline and not any("refus" in alarm for alarm in seen):
             seen |= set(bench.balancer.status()["services"][0]["alarms"])
             time.sleep(0.05)
@@ -124,7 +129,7 @@ def test_no_refusing_alarm() -> None:
     """The same servers and clients in transparent mode: nobody is refused, and there is no such alarm."""
     with lab(clients=46, servers=3) as bench:
         alarms = refuse(bench, "transparent")
-        wait_for(lambda: len(bench.clients.tunnels()) == 46, "all clients connected")
+        equal(len(bench.clients.tunnels()), 46, "clients that are connected")
         equal(sum(len(server.refused()) for server in bench.servers.values()), 0, "handshakes refused")
         equal(alarms, [], "alarms")
         equal([line for line in log_lines(bench.balancer) if "refus" in line], [], "lines of the log about refusals")

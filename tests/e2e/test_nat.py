@@ -1,9 +1,11 @@
 """Many clients behind one address, as behind a carrier's NAT: real clients and servers, kept together or spread."""
 
+import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from support import all_connected, equal, lab, start
+from support import all_connected, equal, lab, start, wait_for
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions, Clients
@@ -21,10 +23,12 @@ OPTIONS = ClientOptions(patience_s=0.5, retransmissions=4)
 SPREAD: dict[str, Any] = {"persistence": {"spread_nat": "true"}}
 
 
-def connect(bench: Bench, mode: str, clients_per_host: int, **extra: Any) -> dict[int, int]:
+def connect(
+    bench: Bench, mode: str, clients_per_host: int, *, keeps_ports: bool = False, **extra: Any
+) -> dict[int, int]:
     """All clients connect at once from behind the gateway and their tunnels carry pings. The server of each."""
     hosts = len(CLIENTS) // clients_per_host
-    gateway = Gateway(bench.workspace, bench.topology, hosts)
+    gateway = Gateway(bench.workspace, bench.topology, hosts, keeps_ports=keeps_ports)
     bench.start_servers(UNLIMITED)
     start(bench, [service(bench.topology, mode, **extra)])
     clients = bench.start_clients_at(gateway.site(clients_per_host), OPTIONS, CLIENTS)
@@ -55,9 +59,9 @@ def test_cgnat_full_nat() -> None:
     check_together("full-nat")
 
 
-def check_spread(mode: str) -> None:
+def check_spread(mode: str, *, keeps_ports: bool = False) -> None:
     with lab(clients=1, servers=SERVERS) as bench:
-        servers = connect(bench, mode, 1, **SPREAD)
+        servers = connect(bench, mode, 1, keeps_ports=keeps_ports, **SPREAD)
         counts = Counter(servers.values())
         print(f"spread_nat, {mode}: {len(CLIENTS)} clients behind one address: {sorted(counts.values())}")
         bound = -(-3 * len(CLIENTS) // (2 * SERVERS))
@@ -74,6 +78,12 @@ def test_cgnat_spread_transparent() -> None:
 def test_cgnat_spread_full_nat() -> None:
     """The same with full NAT."""
     check_spread("full-nat")
+
+
+def test_cgnat_spread_kept_ports() -> None:
+    """The same behind a gateway that keeps ports if it can: some host comes from 500, and some host, perhaps another
+    one, from 4500."""
+    check_spread("transparent", keeps_ports=True)
 
 
 def check_pairs(mode: str) -> None:
@@ -94,3 +104,30 @@ def test_tunnel_pairs_transparent() -> None:
 def test_tunnel_pairs_full_nat() -> None:
     """The same with full NAT."""
     check_pairs("full-nat")
+
+
+def test_tunnel_pair_conflict() -> None:
+    """Ten hosts behind one gateway have a tunnel each. The gateway has given their port 500 to others when each begins
+    a second one, so that it looks like another client's until it goes on over 4500, where the first tunnel lives. The
+    first goes on without a loss, and the second comes up beside it, if not at once, at the next attempt."""
+    firsts, seconds = CLIENTS[::2], CLIENTS[1::2]
+    with lab(clients=1, servers=SERVERS) as bench:
+        gateway = Gateway(bench.workspace, bench.topology, len(firsts))
+        bench.start_servers(UNLIMITED)
+        start(bench, [service(bench.topology, "transparent", **SPREAD)])
+        clients = bench.start_clients_at(gateway.site(2), replace(OPTIONS, retransmissions=1), CLIENTS)
+        all_connected(clients.connect_all(firsts))
+        gateway.remap(range(1, len(firsts) + 1), ports=[500])
+        with clients.pinger(firsts, interval_s=0.05) as pinger:
+            begin = time.monotonic()
+            outcomes = clients.connect_all(seconds)
+            late = [outcome.client for outcome in outcomes if not outcome.connected]
+            assert late, "no second tunnel met another server at first: the test shows nothing"
+            all_connected(clients.connect_all(late))
+            end = time.monotonic()
+            wait_for(lambda: time.monotonic() > end + 0.5, "the last answers")
+            equal(pinger.answered(begin, end), pinger.sent(begin, end), "pings of the first tunnels that were answered")
+        check_traffic(clients)
+        servers = {client: server_of(tunnel) for client, tunnel in clients.tunnels().items()}
+        equal([servers[client] for client in firsts], [servers[client] for client in seconds], "servers of the pairs")
+        print(f"{len(late)} of {len(seconds)} second tunnels needed another attempt")

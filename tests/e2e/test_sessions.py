@@ -12,6 +12,7 @@ from vpnlab.topology import VIP, client_address
 SERVERS = 3
 # So many that they cannot all have gone to the right server by chance.
 OWNERS = range(1, 13)
+PLACES = 20  # new places of one session in so short a time: more than its owner would need, fewer than replays
 ELSEWHERE = 100  # Client n moves to the address of client 100 + n.
 
 
@@ -117,21 +118,33 @@ def test_half_a_pair_moves_nothing() -> None:
 
 def test_replays_move_nothing() -> None:
     """A message of a session sent again from a hundred other addresses: the owner keeps server and path, and what the
-    server sends it still arrives. Its server, like any server, does not answer replays."""
+    server sends it still arrives; also where the server, as it must with what it takes for a repetition, answers as
+    before (RFC 7296 section 2.1)."""
     with lab(clients=ELSEWHERE + len(OWNERS), servers=SERVERS) as bench:
         peers = Peers(bench, "transparent")
         session = peers.sessions[0]
         captured = session.request(2)
+        answered = 0
         server, got = peers.send(session.client, captured)
         equal(server, session.server, "the server of the session")
         peers.reach(session, got, session.answer(2), session.client)
         for number in range(len(OWNERS) + 1, ELSEWHERE + len(OWNERS) + 1):
-            peers.send(number, captured)
+            server, got = peers.send(number, captured)
+            if server == session.server:
+                peers.servers.port(server, 4500).reply(got, session.answer(2))
+                # It arrives where it is sent to, as it would without a balancer.
+                equal(peers.client[4500].receive().destination, client_address(number), "where the answer goes")
+                answered += 1
             check_owner(peers, session)
+        assert answered, "no replay reached the session's server: the test shows nothing"
         for other in peers.sessions:
             check_owner(peers, other)
-        owner = listed_client(peers.balancer, client_address(session.client))
-        assert owner and owner["backend"] == f"s{session.server}", f"the owner is listed as {owner}"
+        owners = {client_address(number) for number in OWNERS}
+        listed = peers.balancer.clients()
+        equal({client["address"] for client in listed if client["confirmed"]}, owners, "confirmed clients")
+        # Each place that a session may be moving to is remembered, so there must not be many.
+        assert len(listed) <= len(owners) + PLACES, f"{len(listed)} clients are listed after a hundred replays"
+        equal([client for client in listed if client["roams"]], [], "clients that have moved")
 
 
 def check_owner(peers: Peers, session: Session) -> None:
@@ -156,3 +169,33 @@ def test_rekeyed_session_followed() -> None:
             server, got = peers.send(ELSEWHERE + session.client, session.request(1))
             equal(server, session.server, f"the server that client {session.client} reaches from its new address")
             peers.reach(session, got, session.answer(1), ELSEWHERE + session.client)
+
+
+def check_esp_followed(mode: str) -> None:
+    spread = {"persistence": {"spread_nat": "true"}}  # Without it the address alone would be enough.
+    with lab(clients=len(OWNERS), servers=SERVERS) as bench:
+        peers = Peers(bench, mode, **spread)
+        rebound, stranger = (Port(bench.topology.clients, 4, number) for number in (40000, 50000))
+        right = 0
+        for session in peers.sessions:
+            spi = 0x10000 + session.client
+            server, got = peers.send(session.client, messages.esp(b"before", esp_spi=spi))
+            equal(server, session.server, "the server of the session")
+            peers.reach(session, got, messages.esp(b"answer"), session.client)
+            server, got = peers.send(session.client, messages.esp(b"after", esp_spi=spi), rebound)
+            equal(server, session.server, f"the server that ESP of client {session.client} reaches from another port")
+            peers.servers.port(server, 4500).reply(got, messages.esp(b"answer"))
+            equal(rebound.receive().destination, client_address(session.client), "the client that the answer reaches")
+            right += peers.send(session.client, messages.esp(b"new", esp_spi=spi + 0x1000), stranger)[0] == session.server
+        assert right < len(OWNERS), "ESP of nobody was always taken to the session's server"
+
+
+def test_esp_followed_transparent() -> None:
+    """ESP from another port of the same address, as after a NAT's rebinding, reaches the server that knows its SPI; ESP
+    with another SPI tells nothing."""
+    check_esp_followed("transparent")
+
+
+def test_esp_followed_full_nat() -> None:
+    """The same with full NAT."""
+    check_esp_followed("full-nat")
