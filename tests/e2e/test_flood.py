@@ -82,6 +82,30 @@ def test_flood_of_handshakes() -> None:
         equal({reason: count for reason, count in drops(balancer).items() if count}, {}, "drops")
 
 
+def test_handshake_under_way() -> None:
+    """A client that has answered with the responder's SPI has shown that it gets what is sent to its address. Forged
+    handshakes, more than the tables have room for, do not take its flow before the server has answered its IKE_AUTH:
+    full NAT could not deliver that answer any more, and the server would send all further to a port of nobody."""
+    with lab(clients=2, servers=1) as bench:
+        balancer = start(bench, [fake_service(bench, "full-nat")], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        spi_i, spi_r = messages.spi(), messages.spi()
+        client[500].send(messages.init(spi_i), (VIP[4], 500), source=client_address(1))
+        servers.port(1, 500).reply(servers.port(1, 500).receive(), messages.init_answer(spi_i, spi_r))
+        client[500].receive()
+        client[4500].send(messages.auth(spi_i, spi_r), (VIP[4], 4500), source=client_address(1))
+        got = servers.port(1, 4500).receive()
+        with RawSocket(bench.topology.clients) as raw:
+
+            def forge(number: int) -> None:
+                source = str(IPv4Address("198.19.0.0") + number)
+                raw.udp(UdpHeader(source, 500, VIP[4], 500), messages.init(messages.spi()))
+
+            in_laps(balancer, servers, 3 * UNCONFIRMED, forge)
+        servers.port(1, 4500).reply(got, messages.auth_answer(spi_i, spi_r))
+        equal(client[4500].receive().data, messages.auth_answer(spi_i, spi_r), "the answer to the IKE_AUTH")
+
+
 def test_ports_run_out() -> None:
     """Full NAT has 63,487 source ports for a server's port. When all are in use, the oldest flows that got nowhere give
     theirs to new ones, status and log raise the alarm, and a proved client keeps its port."""
