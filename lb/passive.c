@@ -2,7 +2,7 @@
 
 static bool is_suspect(const struct passive *p, uint64_t now_ms)
 {
-    return p->unanswered >= PASSIVE_CLIENTS && now_ms - p->since_ms >= PASSIVE_WAIT_MS;
+    return p->evidence >= PASSIVE_EVIDENCE && now_ms - p->since_ms >= PASSIVE_WAIT_MS;
 }
 
 static void judge(struct passive *p, uint64_t now_ms)
@@ -20,13 +20,12 @@ static void judge(struct passive *p, uint64_t now_ms)
 void passive_asked(struct backend *backend, const struct addr *client, uint64_t now_ms)
 {
     struct passive *p = &backend->passive;
+    const bool same_client = p->evidence && addr_equal(&p->last_client, client);
 
-    if (p->unanswered && addr_equal(&p->last_client, client))
-        return;
-    if (p->unanswered == 0)
+    if (p->evidence == 0)
         p->since_ms = now_ms;
-    if (p->unanswered < UINT32_MAX)
-        p->unanswered++;
+    if (p->evidence < PASSIVE_EVIDENCE)
+        p->evidence += same_client ? PASSIVE_SAME_CLIENT : PASSIVE_ANOTHER_CLIENT;
     p->last_client = *client;
     if (p->suspicion != SUSPICION_NONE)
         p->tried_ms = now_ms;
@@ -37,7 +36,7 @@ void passive_answered(struct backend *backend)
 {
     struct passive *p = &backend->passive;
 
-    p->unanswered = 0;
+    p->evidence = 0;
     p->suspicion = SUSPICION_NONE;
     p->avoided = false;
 }

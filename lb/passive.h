@@ -9,9 +9,14 @@
 
 #include "lb/pool.h"
 
-/* A backend is suspect after so many different clients without an answer, the first of them so long ago. */
-#define PASSIVE_CLIENTS 3
-#define PASSIVE_WAIT_MS 1000
+/*
+ * A backend is suspect after so much evidence, the first so long ago: three clients without an answer, or
+ * five handshakes of one address, which may be of one client that something is wrong with.
+ */
+#define PASSIVE_EVIDENCE       6
+#define PASSIVE_ANOTHER_CLIENT 2
+#define PASSIVE_SAME_CLIENT    1
+#define PASSIVE_WAIT_MS        1000
 
 /* What is heard from a suspect so long after it has left the first client waiting shows that it is alive. */
 #define PASSIVE_ALIVE_MS 500
@@ -19,7 +24,7 @@
 /* A suspect gets a new client every so often all the same; its answer clears it. */
 #define PASSIVE_TRIAL_MS 5000
 
-/* A new client's first message goes to the backend. */
+/* A handshake's first message goes to the backend for the first time. */
 void passive_asked(struct backend *backend, const struct addr *client, uint64_t now_ms);
 
 /* The backend has answered the first message of a handshake, with whatever. */

@@ -53,7 +53,7 @@ enum suspicion { SUSPICION_NONE, SUSPICION_SILENT, SUSPICION_REFUSING, SUSPICION
 struct passive {
     enum suspicion suspicion;
     bool avoided;            /* new clients go elsewhere if they can */
-    uint32_t unanswered;     /* clients in a row, since the last answer, that were not answered */
+    uint32_t evidence;       /* from handshakes in a row, since the last answer, that were not answered */
     struct addr last_client; /* the last of them */
     uint64_t since_ms;       /* when the first of them came */
     uint64_t tried_ms;       /* when a client was last sent there all the same */

@@ -54,31 +54,47 @@ static bool has_flow_in_use(const struct bindings *b, const struct pin *pin, uin
     return false;
 }
 
-/*
- * May a client leave the backend that its pin is at? One that nothing is known of yet may; one that has been
- * proved only if the backend does not answer anybody, and no tunnel of the client lives there.
- */
-static bool may_fail_over(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+/* Nothing was heard from the backend since then, by anybody. */
+static bool is_silent_since(const struct backend *backend, uint64_t now_ms, uint32_t since_ms)
 {
-    const enum suspicion suspicion = b->pool->backends[pin->backend].passive.suspicion;
+    const uint64_t begin_ms = now_ms - ((uint32_t)now_ms - since_ms);
 
-    if (!(pin->flags & PIN_CONFIRMED) || suspicion == SUSPICION_SILENT)
-        return true;
-    return suspicion == SUSPICION_REFUSING && !has_flow_in_use(b, pin, now_ms);
+    return backend->passive.heard_ms < begin_ms && backend->passive.probe_ms < begin_ms;
 }
 
-/* The first message of a handshake comes again, and the backend has not said a word yet. */
-static bool is_unanswered(const struct bindings *b, const struct steer_request *request, uint32_t pin,
+/*
+ * May a client leave the backend that its pin is at, since its handshake is not answered? One that nothing is
+ * known of yet may; one that has been proved only if the backend answers nobody and no tunnel of the client
+ * lives there, or if it seems to be dead.
+ */
+static bool may_fail_over(const struct bindings *b, const struct pin *pin, const struct story *story,
                           uint64_t now_ms)
 {
+    const struct backend *backend = &b->pool->backends[pin->backend];
+
+    if (!(pin->flags & PIN_CONFIRMED) || backend->passive.suspicion == SUSPICION_SILENT)
+        return true;
+    if (backend->passive.suspicion == SUSPICION_REFUSING)
+        return !has_flow_in_use(b, pin, now_ms);
+    return story->init_count >= STEER_SURE_AFTER &&
+           is_silent_since(backend, now_ms, story->stage_ms[STAGE_NONE]);
+}
+
+/* The first message of a handshake comes again, the backend has not said a word yet, and another may be
+ * asked. */
+static bool must_fail_over(const struct bindings *b, const struct steer_request *request, uint32_t index,
+                           uint64_t now_ms)
+{
     struct sessions *sessions = b->tracking.sessions;
-    const uint32_t begun = sessions_find_begun(sessions, pin, &request->datagram->header.spi_i);
+    const struct pin *pin = pins_get(b->pins, index);
+    const uint32_t begun = sessions_find_begun(sessions, index, &request->datagram->header.spi_i);
 
     if (begun == SESSION_NONE)
         return false;
     const struct story *story = &sessions_get(sessions, begun)->story;
-    return !(story->flags & STORY_ANSWERED) && story->backend == pins_get(b->pins, pin)->backend &&
-           (uint32_t)now_ms - story->seen_ms >= STEER_RETRANSMISSION_MS;
+    return !(story->flags & STORY_ANSWERED) && story->backend == pin->backend &&
+           (uint32_t)now_ms - story->seen_ms >= STEER_RETRANSMISSION_MS &&
+           may_fail_over(b, pin, story, now_ms);
 }
 
 /* Where the client's pin leads, after it has moved if it must. */
@@ -94,7 +110,7 @@ static struct steer_choice steer_pinned(struct bindings *b, const struct steer_r
         return choice;
     if (pool_is_lost(&b->pool->backends[pin->backend])) {
         choice.backend = schedule_pick(b->pool, request->service, &key);
-    } else if (is_unanswered(b, request, index, now_ms) && may_fail_over(b, pin, now_ms)) {
+    } else if (must_fail_over(b, request, index, now_ms)) {
         const uint16_t next = schedule_pick_after(b->pool, request->service, &key, pin->backend);
         if (next != POOL_NONE) {
             choice.rule = STEER_FAIL_OVER;

@@ -12,6 +12,9 @@
 /* The same message again within this time is a copy that the network made, not a retransmission. */
 #define STEER_RETRANSMISSION_MS 200
 
+/* A client that has been proved at a backend takes it for dead after so many unanswered messages. */
+#define STEER_SURE_AFTER 2
+
 /* What is asked. */
 struct steer_request {
     uint16_t service;

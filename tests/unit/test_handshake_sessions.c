@@ -2,6 +2,7 @@
 
 #include "ike/notify.h"
 #include "lb/handshake.h"
+#include "lb/passive.h"
 #include "tests/unit/support.h"
 
 /* What lb/handshake makes of messages in sessions: one for each IKE SA, and what its backend proves. */
@@ -335,7 +336,7 @@ static void test_two_answers(void **state)
         assert_int_equal(latest(&f, flow)->failovers, 1);
         assert_int_equal(latest(&f, flow)->backend, TWO);
         assert_int_equal(latest(&f, flow)->init_count, 2);
-        assert_int_equal(f.net.pool->backends[TWO].passive.unanswered, 1);
+        assert_int_equal(f.net.pool->backends[TWO].passive.evidence, PASSIVE_ANOTHER_CLIENT);
 
         struct ike_datagram of_two = message(SUPPORT_INIT_ANSWER, 7, 0, first);
         struct ike_datagram of_one = message(SUPPORT_INIT_ANSWER, 7, 0, second);
@@ -370,9 +371,9 @@ static void test_an_answer_to_nobody(void **state)
 
     (void)state;
     begin(&f);
-    f.net.pool->backends[ONE].passive.unanswered = 5;
+    f.net.pool->backends[ONE].passive.evidence = 5;
     handshake_answered(f.b, PIN_NONE, ONE, &d, f.net.now_ms);
-    assert_int_equal(f.net.pool->backends[ONE].passive.unanswered, 0);
+    assert_int_equal(f.net.pool->backends[ONE].passive.evidence, 0);
     assert_int_equal(sessions_count(f.sessions), 0);
     end(&f);
 }
@@ -389,17 +390,17 @@ static void test_who_waits(void **state)
     struct ike_datagram broken = message(SUPPORT_INIT, 1, 0, data);
     broken.header.next_payload = IKE_PAYLOAD_NOTIFY; /* no SA payload: any server may keep silent */
     handshake_from_client(f.b, add_flow(&f, "192.0.2.7", 4500, ONE), &broken, f.net.now_ms);
-    assert_int_equal(p->unanswered, 0);
+    assert_int_equal(p->evidence, 0);
     const uint32_t flow = add_flow(&f, HOME, 4500, ONE);
     from_client(&f, flow, SUPPORT_INIT, 7);
     from_client(&f, flow, SUPPORT_INIT, 7);
-    assert_int_equal(p->unanswered, 1);
+    assert_int_equal(p->evidence, PASSIVE_ANOTHER_CLIENT);
     from_client(&f, add_flow(&f, ELSEWHERE, 4500, ONE), SUPPORT_V1_INIT, 8);
-    assert_int_equal(p->unanswered, 2);
+    assert_int_equal(p->evidence, 2 * PASSIVE_ANOTHER_CLIENT);
     from_backend(&f, flow, SUPPORT_COOKIE, 7, 0);
-    assert_int_equal(p->unanswered, 0);
+    assert_int_equal(p->evidence, 0);
     from_client(&f, flow, SUPPORT_INIT, 7); /* the next round of the same */
-    assert_int_equal(p->unanswered, 0);
+    assert_int_equal(p->evidence, 0);
     end(&f);
 }
 
