@@ -40,6 +40,9 @@ struct steer_case {
     enum at begun;          /* a session that was begun with the packet's SPIi, without a full answer */
     uint32_t begun_ms;      /* its latest message */
     bool answered;          /* by a cookie */
+    uint8_t asked;          /* so often; begun_ms is the first time, too */
+    uint32_t heard_ms;      /* the pin's backend by anybody; 0: never */
+    uint32_t probed_ms;     /* the same by a probe */
     enum at esp, esp_too;   /* flows of the client, from other ports, that the packet's ESP SPI was seen on */
     bool esp_unproved;      /* those are unconfirmed */
     bool esp_of_another;    /* or they are another client's */
@@ -213,6 +216,18 @@ static const struct steer_case cases[] = {
     {"past who is lost", .pin = A, .begun = A, .begun_ms = 9000, .lost = IN(B), .kind = SUPPORT_INIT,
      .rule = STEER_FAIL_OVER, .to = C, .pin_after = C},
     {"a proved client stays", .pin = A, .proved = true, .begun = A, .begun_ms = 9000, .kind = SUPPORT_INIT,
+     .rule = STEER_PIN, .to = A, .pin_after = A},
+    {"even if it asks for the third time", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
+     .asked = STEER_SURE_AFTER, .heard_ms = 9000, .kind = SUPPORT_INIT, .rule = STEER_PIN, .to = A,
+     .pin_after = A},
+    {"or probes are answered", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
+     .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9000, .kind = SUPPORT_INIT, .rule = STEER_PIN,
+     .to = A, .pin_after = A},
+    {"unless nothing was heard since the first time", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
+     .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
+     .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
+    {"which is not so sure at the second", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
+     .asked = STEER_SURE_AFTER - 1, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
      .rule = STEER_PIN, .to = A, .pin_after = A},
     {"unless its backend is silent to all", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
      .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT, .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
@@ -406,9 +421,15 @@ static void know(struct fixture *f, const struct steer_case *t, struct steer_req
         struct story *story = &sessions_get(f->b->tracking.sessions, index)->story;
         story->flags |= t->answered ? STORY_ANSWERED | STORY_ASKED_AGAIN : 0;
         story->seen_ms = (uint32_t)f->net.now_ms - t->begun_ms;
+        story->stage_ms[STAGE_NONE] = story->seen_ms;
+        story->init_count = t->asked;
     }
-    if (t->pin)
-        f->net.pool->backends[backend_of(t->pin)].passive.suspicion = t->suspicion;
+    if (t->pin) {
+        struct passive *passive = &f->net.pool->backends[backend_of(t->pin)].passive;
+        passive->suspicion = t->suspicion;
+        passive->heard_ms = t->heard_ms ? f->net.now_ms - t->heard_ms : 0;
+        passive->probe_ms = t->probed_ms ? f->net.now_ms - t->probed_ms : 0;
+    }
     for (enum at at = A; at <= C; at++)
         if (t->lost & IN(at))
             f->net.pool->backends[backend_of(at)].health = HEALTH_DOWN;
