@@ -36,8 +36,9 @@ struct spis *spis_create(uint32_t flow_capacity, uint64_t seed)
 
     if (!spis)
         return NULL;
-    /* Two ways a flow or more: a flow has two SPIs while its tunnel is rekeyed. */
-    while (sets < flow_capacity / 4 && sets < SETS_MAX)
+    /* One way a flow or more: of a client's two flows one carries ESP, with two SPIs while a tunnel is
+     * rekeyed. */
+    while (sets < flow_capacity / SPIS_PROPOSALS_MAX && sets < SETS_MAX)
         sets *= 2;
     spis->sets = pages_alloc_ready(sets, sizeof *spis->sets);
     spis->set_mask = sets - 1;
