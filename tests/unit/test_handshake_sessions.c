@@ -194,6 +194,46 @@ static void test_rekeyed_sas_are_learnt_from_the_backend(void **state)
     end(&f);
 }
 
+/* They take no place from handshakes, nor have to fear for their own. */
+static void test_learnt_beside_a_flood(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    const uint32_t flow = add_flow(&f, HOME, 4500, ONE);
+    for (uint64_t number = 100; number < 200; number++)
+        from_client(&f, flow, SUPPORT_INIT, number);
+    const uint32_t held = sessions_unconfirmed_count(f.sessions);
+    assert_false(sessions_has_room(f.sessions, false));
+    assert_true(from_backend(&f, flow, SUPPORT_INFORMATIONAL, 8, 0));
+    assert_int_equal(sessions_unconfirmed_count(f.sessions), held);
+    assert_int_equal(sessions_count(f.sessions), held + 1);
+    end(&f);
+}
+
+/* A handshake that a cookie has answered does not fail over, although its client is sent elsewhere. */
+static void test_sent_elsewhere_after_a_cookie(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    uint32_t flow = add_flow(&f, HOME, 4500, ONE);
+    from_client(&f, flow, SUPPORT_INIT, 7);
+    from_backend(&f, flow, SUPPORT_COOKIE, 7, 0);
+    bindings_move_pin(f.b, pin_of(&f, flow), TWO);
+    bindings_remove_flow(f.b, flow);
+    flow = add_flow(&f, HOME, 4500, TWO);
+    from_client(&f, flow, SUPPORT_INIT, 7);
+    assert_int_equal(latest(&f, flow)->failovers, 0);
+    assert_int_equal(f.net.pool->services[0].failovers_total, 0);
+    from_backend(&f, flow, SUPPORT_INIT_ANSWER, 7, 0);
+    assert_int_equal(story_of(&f, 7)->backend, TWO);
+    assert_int_equal(sessions_count(f.sessions), 1);
+    end(&f);
+}
+
 /* IKEv1's cookies are in the same place; its first encrypted messages stand for IKE_AUTH. */
 static void test_ikev1(void **state)
 {
@@ -290,6 +330,8 @@ static void test_forged_messages(void **state)
         from_client(&f, thief, kinds[i], 7);
         assert_memory_equal(story_of(&f, 7), &before, sizeof before);
         assert_int_equal(pins_get(f.b->pins, pin_of(&f, home))->stage, STAGE_INIT_ANSWERED);
+        assert_int_equal(pins_get(f.b->pins, pin_of(&f, thief))->stage,
+                         kinds[i] == SUPPORT_INIT ? STAGE_INIT_SENT : STAGE_NONE);
     }
     assert_int_equal(sessions_get(f.sessions, session_of(&f, 7))->pin, pin_of(&f, home));
 
@@ -458,6 +500,8 @@ int main(void)
         cmocka_unit_test(test_rounds_are_one_handshake),
         cmocka_unit_test(test_a_refusal_has_its_reason),
         cmocka_unit_test(test_rekeyed_sas_are_learnt_from_the_backend),
+        cmocka_unit_test(test_learnt_beside_a_flood),
+        cmocka_unit_test(test_sent_elsewhere_after_a_cookie),
         cmocka_unit_test(test_ikev1),
         cmocka_unit_test(test_freshness),
         cmocka_unit_test(test_forged_messages),

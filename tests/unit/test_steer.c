@@ -427,6 +427,18 @@ static void test_a_conflict(void **state)
         assert_int_equal(pins_get(b->pins, pin)->backend, 0);
     }
     assert_int_equal(ask_behind_nat(&net, SUPPORT_INIT, 99, 1025, IKE_PORT_500).backend, 0);
+
+    /* Of a session that is proved the next handshake need not be turned away. */
+    sessions_confirm(b->tracking.sessions, session);
+    bindings_move_pin(b, pin, 2);
+    const struct steer_request asked = {.port = IKE_PORT_4500,
+                                        .client = shared,
+                                        .datagram = &d,
+                                        .flow = flow,
+                                        .session = session,
+                                        .may_pin = true};
+    assert_int_equal(steer(b, &asked, net.now_ms).rule, STEER_CONFLICT);
+    assert_int_equal(pins_get(b->pins, pin)->backend, 2);
     support_net_deinit(&net);
 }
 
