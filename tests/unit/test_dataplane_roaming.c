@@ -242,6 +242,28 @@ static void test_rebinding(void **state)
     }
 }
 
+/* The same of a tunnel whose handshake was before our time: it is counted once. */
+static void test_rebinding_without_a_session(void **state)
+{
+    (void)state;
+    for (int full_nat = 0; full_nat < 2; full_nat++) {
+        const struct endpoint old = home(4500), new = home(1234);
+        struct support_net net;
+        begin(&net, full_nat);
+        struct verdict v = support_from_client(&net, 0, old, IKE_PORT_4500, SUPPORT_ESP);
+        const uint16_t backend = v.backend;
+        assert_answered(&net, &v, SUPPORT_ESP, old);
+        support_from_client(&net, 0, old, IKE_PORT_4500, SUPPORT_ESP);
+        v = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_ESP);
+        assert_sent(&v, backend);
+        for (int i = 0; i < 3; i++)
+            assert_answered(&net, &v, SUPPORT_ESP, new);
+        assert_int_equal(net.pool->services[0].roams_total[ROAM_REBIND], 1);
+        assert_int_equal(support_pin(&net, 0, old.addr)->roams, 1);
+        support_net_deinit(&net);
+    }
+}
+
 /* Half a pair, a guessed one, or none: nothing goes to the session's backend on account of it. */
 static void test_guesses(void **state)
 {
@@ -380,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_what_is_left_behind),
         cmocka_unit_test(test_coming_back),
         cmocka_unit_test(test_rebinding),
+        cmocka_unit_test(test_rebinding_without_a_session),
         cmocka_unit_test(test_guesses),
         cmocka_unit_test(test_replays),
         cmocka_unit_test(test_moves_are_limited),

@@ -189,6 +189,12 @@ static void test_what_is_free(void **state)
                 support_from_client(&net, 0, client, IKE_PORT_4500, SUPPORT_INFORMATIONAL).action,
                 VERDICT_TO_BACKEND);
         }
+        net.now_ms += 1000 / RATE; /* IKE of an SA that is not known is free on a flow, too */
+        net.sa.spi_i ^= 2;
+        for (int i = 0; i < 20; i++)
+            support_from_client(&net, 0, client, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
+        assert_int_equal(init(&net, noisy(500)).action, VERDICT_TO_BACKEND);
+        net.sa = sa;
         const struct verdict v = support_from_client(&net, 0, moved, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
         assert_int_equal(v.action, VERDICT_TO_BACKEND);
         assert_int_equal(v.backend, before.backend);

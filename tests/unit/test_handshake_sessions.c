@@ -190,6 +190,13 @@ static void test_rekeyed_sas_are_learnt_from_the_backend(void **state)
     assert_true(sessions_get(f.sessions, session_of(&f, 8))->confirmed);
     assert_int_equal(sessions_get(f.sessions, session_of(&f, 8))->pin, pin_of(&f, flow));
     assert_int_equal(flows_get(f.b->flows, flow)->session, session_of(&f, 8));
+    assert_int_equal(story_of(&f, 8)->reached, 1U << STAGE_NONE | 1U << STAGE_AUTH_ANSWERED);
+
+    /* A first message with these SPIs from elsewhere, and its answer, add nothing to it. */
+    const uint32_t thief = add_flow(&f, ELSEWHERE, 4500, ONE);
+    from_client(&f, thief, SUPPORT_INIT, 8);
+    assert_false(from_backend(&f, thief, SUPPORT_INIT_ANSWER, 8, 0));
+    assert_int_equal(story_of(&f, 8)->reached, 1U << STAGE_NONE | 1U << STAGE_AUTH_ANSWERED);
     assert_int_equal(f.net.pool->backends[ONE].handshakes.reached[STAGE_AUTH_ANSWERED], 1);
     end(&f);
 }

@@ -356,7 +356,7 @@ static void test_refusals_are_noted(void **state)
 struct sweep_case {
     const char *label;
     bool confirmed;
-    bool has_younger;      /* its pin has a younger session */
+    bool has_younger; /* its pin has a younger session */
     enum stage stage;
     uint32_t seen_ms;      /* after the start: its latest message */
     uint32_t due_after_ms; /* after the start; 0: never */
