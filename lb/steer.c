@@ -165,12 +165,18 @@ static bool conflicts(struct bindings *b, const struct steer_request *request, c
     return true;
 }
 
+/* ESP has passed both ways, and the tunnel lives. */
+static bool has_tunnel(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+{
+    return (flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && is_in_use(b, flow, now_ms);
+}
+
 /*
  * With a flow: where the packet goes if that may still be the flow's backend. The messages that open an IKE
- * SA go where the pin leads, unless that would take a flow from a living tunnel (a client that has come here
- * by roaming); the others of a handshake with an unknown session follow a pin that has moved, and the rest of
- * IKE follows it only away from a lost backend. ESP stays: a tunnel may outlive what the probes think of its
- * server.
+ * SA go where the pin leads, unless that would take a flow from a living tunnel: anybody can send them as
+ * from here, so they move no pin from there either. The others of a handshake with an unknown session follow
+ * a pin that has moved, and the rest of IKE follows it only away from a lost backend. ESP stays: a tunnel may
+ * outlive what the probes think of its server.
  */
 static bool may_use_flow(struct bindings *b, const struct steer_request *request, uint64_t now_ms,
                          struct steer_choice *choice)
@@ -190,7 +196,7 @@ static bool may_use_flow(struct bindings *b, const struct steer_request *request
     }
     const bool moved = pins_get(b->pins, flow->pin)->backend != flow->backend;
     if (is_init(request)) {
-        if (moved && (flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && is_in_use(b, flow, now_ms))
+        if (has_tunnel(b, flow, now_ms))
             return true;
         *choice = steer_pinned(b, request, flow->pin, now_ms);
         return choice->backend == flow->backend;

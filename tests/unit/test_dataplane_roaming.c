@@ -394,6 +394,30 @@ static void test_a_session_of_ones_own(void **state)
     }
 }
 
+/*
+ * First messages as from the victim's address and port, such as its server leaves without an answer, come
+ * again and again while nothing else is heard from that server: they take nothing from the living tunnel.
+ */
+static void test_forged_handshakes(void **state)
+{
+    (void)state;
+    for (int full_nat = 0; full_nat < 2; full_nat++) {
+        const struct endpoint victim = home(4500);
+        struct support_net net;
+        begin(&net, full_nat);
+        const struct verdict before = establish(&net, victim);
+        for (int n = 0; n < 10; n++) {
+            net.now_ms += 250;
+            net.sa.spi_i = 0x1234;
+            const struct verdict v = support_from_client(&net, 0, victim, IKE_PORT_4500, SUPPORT_INIT);
+            assert_sent(&v, before.backend);
+        }
+        net.sa = (struct support_sa){0};
+        assert_whole(&net, &before, victim);
+        support_net_deinit(&net);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_replays),
         cmocka_unit_test(test_moves_are_limited),
         cmocka_unit_test(test_a_session_of_ones_own),
+        cmocka_unit_test(test_forged_handshakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
