@@ -173,10 +173,10 @@ static bool has_tunnel(const struct bindings *b, const struct flow *flow, uint64
 
 /*
  * With a flow: where the packet goes if that may still be the flow's backend. The messages that open an IKE
- * SA go where the pin leads, unless that would take a flow from a living tunnel: anybody can send them as
- * from here, so they move no pin from there either. The others of a handshake with an unknown session follow
- * a pin that has moved, and the rest of IKE follows it only away from a lost backend. ESP stays: a tunnel may
- * outlive what the probes think of its server.
+ * SA go where the pin leads, and the others of a handshake with an unknown session follow a pin that has
+ * moved, unless that would take a flow from a living tunnel: anybody can send them as from here, so they move
+ * no pin from there either. The rest of IKE follows the pin only away from a lost backend. ESP stays: a
+ * tunnel may outlive what the probes think of its server.
  */
 static bool may_use_flow(struct bindings *b, const struct steer_request *request, uint64_t now_ms,
                          struct steer_choice *choice)
@@ -201,7 +201,9 @@ static bool may_use_flow(struct bindings *b, const struct steer_request *request
         *choice = steer_pinned(b, request, flow->pin, now_ms);
         return choice->backend == flow->backend;
     }
-    return !moved || !(pool_is_lost(&b->pool->backends[flow->backend]) || continues_handshake(h));
+    if (!moved || has_tunnel(b, flow, now_ms))
+        return true;
+    return !pool_is_lost(&b->pool->backends[flow->backend]) && !continues_handshake(h);
 }
 
 /* The pin of the client; where clients behind one address are spread, the one that a NAT which keeps ports

@@ -411,8 +411,10 @@ static void test_a_backend_comes_back_in_between(void **state)
 
     net->pool->backends[old].health = HEALTH_DOWN;
     net->handshake++;
-    const uint16_t new = support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT).backend;
+    const struct verdict init = support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT);
+    const uint16_t new = init.backend;
     assert_int_not_equal(new, old);
+    support_reply(net, &init, SUPPORT_INIT_ANSWER);
     net->pool->backends[old].health = HEALTH_UP;
     assert_int_equal(support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_AUTH).backend, new);
 }
