@@ -91,7 +91,8 @@ static void test_the_latest_stands_first(void **state)
     spis_destroy(spis);
 }
 
-/* A table holds an SPI of every other flow that it was made for, nearly always, and no more than it has ways. */
+/* A table holds an SPI of every other flow that it was made for, nearly always, and no more than it has ways.
+ */
 static void test_capacity(void **state)
 {
     static const struct {
