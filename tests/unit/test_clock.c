@@ -32,9 +32,23 @@ static void test_wall_text(void **state)
     assert_in_range(time(NULL) - timegm(&tm), 0, 10);
 }
 
+static void test_wall_format(void **state)
+{
+    char text[CLOCK_TEXT_MAX];
+
+    (void)state;
+    assert_string_equal(clock_wall_format(0, text), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(clock_wall_format(UINT64_C(1709210096007), text), "2024-02-29T12:34:56.007Z");
+    assert_in_range(clock_wall_ms() / 1000, time(NULL) - 10, time(NULL) + 10);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_monotonic), cmocka_unit_test(test_wall_text)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_monotonic),
+        cmocka_unit_test(test_wall_text),
+        cmocka_unit_test(test_wall_format),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
