@@ -4,7 +4,9 @@
 
 #include "admin/clients_json.h"
 #include "admin/clients_query.h"
+#include "admin/explain_json.h"
 #include "admin/status_json.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "lb/alarms.h"
 
@@ -52,6 +54,23 @@ static void get_clients(const struct api *api, const struct http_request *reques
         (void)clients_json(api->dp, &query, now_ms, &response->body);
 }
 
+#define CLIENT_PATH "/api/v1/clients/" /* and the address */
+
+static void get_client(const struct api *api, const struct http_request *request, uint64_t now_ms,
+                       struct http_response *response)
+{
+    struct addr address;
+
+    if (refuse_query(request, response))
+        return;
+    if (addr_parse(request->path + strlen(CLIENT_PATH), &address) != 0)
+        fail(response, STATUS_BAD_REQUEST,
+             "what follows /api/v1/clients/ is no IPv4 or IPv6 address; write it as 203.0.113.7 or "
+             "2001:db8::7");
+    else
+        (void)explain_json(api->dp, &address, now_ms, clock_wall_ms(), &response->body);
+}
+
 static void get_healthz(const struct api *api, const struct http_request *request, uint64_t now_ms,
                         struct http_response *response)
 {
@@ -82,12 +101,14 @@ static void get_readyz(const struct api *api, const struct http_request *request
         json_pack("{s:b, s:o}", "ready", json_array_size(lost) == 0, "services_without_backend", lost);
 }
 
-void api_handle(const struct api *api, const struct http_request *request, uint64_t now_ms,
-                struct http_response *response)
+typedef void (*getter)(const struct api *, const struct http_request *, uint64_t, struct http_response *);
+
+/* Who answers that path, or NULL. */
+static getter find_getter(const char *path)
 {
     static const struct {
         const char *path;
-        void (*get)(const struct api *, const struct http_request *, uint64_t, struct http_response *);
+        getter get;
     } routes[] = {
         {"/api/v1/status", get_status},
         {"/api/v1/clients", get_clients},
@@ -95,15 +116,23 @@ void api_handle(const struct api *api, const struct http_request *request, uint6
         {"/readyz", get_readyz},
     };
 
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        if (strcmp(request->path, routes[i].path) != 0)
-            continue;
-        if (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
-            routes[i].get(api, request, now_ms, response);
-        else
-            fail(response, STATUS_METHOD_NOT_ALLOWED, "this path takes GET only");
-        return;
-    }
-    fail(response, STATUS_NOT_FOUND,
-         "no such path; there are /api/v1/status, /api/v1/clients, /healthz and /readyz");
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (strcmp(path, routes[i].path) == 0)
+            return routes[i].get;
+    return strncmp(path, CLIENT_PATH, strlen(CLIENT_PATH)) == 0 ? get_client : NULL;
+}
+
+void api_handle(const struct api *api, const struct http_request *request, uint64_t now_ms,
+                struct http_response *response)
+{
+    const getter get = find_getter(request->path);
+
+    if (!get)
+        fail(response, STATUS_NOT_FOUND,
+             "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /healthz and "
+             "/readyz");
+    else if (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
+        get(api, request, now_ms, response);
+    else
+        fail(response, STATUS_METHOD_NOT_ALLOWED, "this path takes GET only");
 }

@@ -7,7 +7,7 @@
 struct walk {
     const struct dataplane *dp;
     struct clients_query query;
-    uint32_t now_ms; /* truncated, as the times in pins and flows */
+    uint64_t now_ms;
     uint32_t cursor;
     uint32_t slots_left;
     uint32_t rows;
@@ -23,16 +23,15 @@ static json_t *port_json(uint16_t port)
  * A pin learns of traffic only when its flows end; until then they know better. Its latest ports lead to
  * them. Times in the future, of a flow seen after this page was asked for, count as now.
  */
-static uint32_t idle_ms(const struct walk *w, const struct pin *pin)
+static uint32_t idle_ms(const struct bindings *b, const struct pin *pin, uint32_t now_ms)
 {
-    const struct bindings *b = &w->dp->bindings;
-    int32_t idle = (int32_t)(w->now_ms - pin->seen_ms);
+    int32_t idle = (int32_t)(now_ms - pin->seen_ms);
 
     for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
         const uint32_t index = bindings_flow_of_pin(b, pin, (enum ike_port)port);
         if (index == FLOW_NONE)
             continue;
-        const int32_t flow_idle = (int32_t)(w->now_ms - flows_get(b->flows, index)->seen_ms);
+        const int32_t flow_idle = (int32_t)(now_ms - flows_get(b->flows, index)->seen_ms);
         if (flow_idle < idle)
             idle = flow_idle;
     }
@@ -45,20 +44,20 @@ static json_t *fragmentation(const struct pin *pin)
     return pin->stage == STAGE_NONE ? json_null() : json_boolean(pin->flags & PIN_CLIENT_FRAGMENTATION);
 }
 
-static json_t *pin_json(const struct walk *w, const struct pin *pin)
+json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint64_t now_ms)
 {
-    const struct pool *pool = w->dp->bindings.pool;
-    const int32_t age_ms = (int32_t)(w->now_ms - pin->created_ms);
+    const struct pool *pool = dp->bindings.pool;
+    const int32_t age_ms = (int32_t)((uint32_t)now_ms - pin->created_ms);
     char text[ADDR_TEXT_MAX];
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o, s:I}", "service",
-                     pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
-                     pool->backends[pin->backend].name, "stage", stage_name((enum stage)pin->stage), "ports",
-                     "500", port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]),
-                     "confirmed", (pin->flags & PIN_CONFIRMED) != 0, "age_s",
-                     (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
-                     (json_int_t)(idle_ms(w, pin) / 1000), "flows", (json_int_t)pin->flow_count,
-                     "fragmentation", fragmentation(pin), "roams", (json_int_t)pin->roams);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o, s:I}", "service",
+        pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
+        pool->backends[pin->backend].name, "stage", stage_name((enum stage)pin->stage), "ports", "500",
+        port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]), "confirmed",
+        (pin->flags & PIN_CONFIRMED) != 0, "age_s", (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
+        (json_int_t)(idle_ms(&dp->bindings, pin, (uint32_t)now_ms) / 1000), "flows",
+        (json_int_t)pin->flow_count, "fragmentation", fragmentation(pin), "roams", (json_int_t)pin->roams);
 }
 
 /* The next pin of the page, or NULL at its end; the slots looked at are taken off the page's. */
@@ -80,7 +79,7 @@ static int write_row(struct walk *w, const struct pin *pin, FILE *out)
 {
     if (w->rows++)
         fputc(',', out);
-    return body_write_json(out, pin_json(w, pin), 0);
+    return body_write_json(out, clients_json_row(w->dp, pin, w->now_ms), 0);
 }
 
 /* The table has ended if there is nothing further on although slots were left to look at. */
@@ -127,7 +126,7 @@ int clients_json(const struct dataplane *dp, const struct clients_query *query, 
     *w = (struct walk){
         .dp = dp,
         .query = *query,
-        .now_ms = (uint32_t)now_ms,
+        .now_ms = now_ms,
         .cursor = query->after,
         .slots_left = CLIENTS_PAGE_SLOTS,
     };

@@ -7,6 +7,9 @@
 #include "admin/clients_query.h"
 #include "lb/dataplane.h"
 
+/* What is known of one client: a row of the page. `pin` may be a copy. NULL without memory. */
+json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint64_t now_ms);
+
 /*
  * A page looks at no more slots of the table than this, so it may hold fewer clients than asked for, even
  * none, and yet have a `next`.

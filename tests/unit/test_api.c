@@ -63,7 +63,11 @@ static void test_table(void **state)
 #define NO_PARAMETERS "{\"error\":\"this path takes no parameters\"}"
 #define GET_ONLY      "{\"error\":\"this path takes GET only\"}"
 #define NO_SUCH_PATH                                                                                         \
-    "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /healthz and /readyz\"}"
+    "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, "        \
+    "/healthz and /readyz\"}"
+#define NOT_AN_ADDRESS                                                                                       \
+    "{\"error\":\"what follows /api/v1/clients/ is no IPv4 or IPv6 address; write it as 203.0.113.7 or "     \
+    "2001:db8::7\"}"
     static const struct {
         struct http_request request;
         unsigned status;
@@ -73,6 +77,13 @@ static void test_table(void **state)
         {{.method = "HEAD", .path = "/healthz"}, 200, "{\"alive\":true}"},
         {{.method = "GET", .path = "/readyz"}, 200, "{\"ready\":true,\"services_without_backend\":[]}"},
         {{.method = "GET", .path = "/api/v1/clients"}, 200, "{\"clients\":[],\"next\":null}"},
+        {{.method = "GET", .path = "/api/v1/clients/"}, 400, NOT_AN_ADDRESS},
+        {{.method = "GET", .path = "/api/v1/clients/203.0.113.256"}, 400, NOT_AN_ADDRESS},
+        {{.method = "GET", .path = "/api/v1/clients/203.0.113.7/"}, 400, NOT_AN_ADDRESS},
+        {{.method = "POST", .path = "/api/v1/clients/203.0.113.7"}, 405, GET_ONLY},
+        {{.method = "GET", .path = "/api/v1/clients/::1", .query = {{"a", "b"}}, .query_count = 1},
+         400,
+         NO_PARAMETERS},
         {{.method = "GET", .path = "/"}, 404, NO_SUCH_PATH},
         {{.method = "GET", .path = "/api/v1/status/"}, 404, NO_SUCH_PATH},
         {{.method = "GET", .path = "/API/V1/STATUS"}, 404, NO_SUCH_PATH},
@@ -108,6 +119,27 @@ static void test_status(void **state)
     assert_int_equal(json_array_size(json_object_get(document, "services")), 2);
     json_decref(document);
     free(text);
+}
+
+/* An address that nothing is known of is no error. */
+static void test_client(void **state)
+{
+    static const char *const addresses[] = {"203.0.113.7", "2001:db8::7"};
+
+    for (size_t i = 0; i < 2; i++) {
+        char path[64];
+        unsigned status;
+        snprintf(path, sizeof path, "/api/v1/clients/%s", addresses[i]);
+        const struct http_request request = {.method = "GET", .path = path};
+        char *text = ask(*state, &request, &status);
+        assert_non_null(text);
+        json_t *document = json_loads(text, 0, NULL);
+        assert_int_equal(status, 200);
+        assert_string_equal(json_string_value(json_object_get(document, "address")), addresses[i]);
+        assert_string_equal(json_string_value(json_object_get(document, "verdict")), "nothing-seen");
+        json_decref(document);
+        free(text);
+    }
 }
 
 /* Ready is a service with a backend that gets new clients, be its health unknown because nothing probes it.
@@ -148,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_readiness, set_up, tear_down),
     };
 
