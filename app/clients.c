@@ -28,7 +28,9 @@ static const char help[] =
     "STAGE is how far the latest handshake came: init-sent, init-answered, auth-sent,\n"
     "auth-answered, established. PORT 500 and PORT 4500 are the client's own ports towards\n"
     "those of the service. A client is CONFIRMED once its backend has proved it real.\n"
-    "FRAGMENTATION: whether the client announces IKE fragmentation.\n"
+    "FRAGMENTATION: whether the client announces IKE fragmentation. ROAMS: how often it went\n"
+    "on from another address or port. With persistence.spread_nat several clients have one\n"
+    "address; their ports tell them apart.\n"
     "Exit status: 0 done, 1 no such backend, 2 wrong usage, 3 the daemon cannot be reached.\n";
 
 struct listing {
@@ -52,6 +54,7 @@ static const struct table_column columns[] = {
     {.title = "AGE", .to_the_right = true, .rank = 2},
     {.title = "IDLE", .to_the_right = true, .rank = 1},
     {.title = "FLOWS", .to_the_right = true, .rank = 6},
+    {.title = "ROAMS", .to_the_right = true, .rank = 5},
     {.title = "FRAGMENTATION", .rank = 7},
 };
 
@@ -101,6 +104,7 @@ static void add_row(struct table *table, const json_t *row)
     add_seconds(table, json_object_get(row, "age_s"));
     add_seconds(table, json_object_get(row, "idle_s"));
     add_number(table, json_object_get(row, "flows"));
+    add_number(table, json_object_get(row, "roams"));
     add_truth(table, json_object_get(row, "fragmentation"));
 }
 

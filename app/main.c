@@ -9,6 +9,7 @@
 #include "app/check.h"
 #include "app/cli.h"
 #include "app/clients.h"
+#include "app/explain.h"
 #include "app/probe.h"
 #include "app/run.h"
 #include "app/status.h"
@@ -25,6 +26,7 @@ static const struct subcommand subcommands[] = {
     {"check", "validate a configuration file", check_command},
     {"status", "services, backends, health, clients, rates, alarms", status_command},
     {"clients", "the clients, and which backend each belongs to", clients_command},
+    {"explain", "why a client does or doesn't connect", explain_command},
     {"probe", "ask an IKE server whether it is alive on UDP 500 and 4500", probe_command},
     {"version", "print the version", version_command},
 };

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("IKELB_BINARY", ROOT / "build" / "asan" / "app" / "ikelb"))
-COMMANDS = ["run", "check", "status", "clients", "probe", "version"]
+COMMANDS = ["run", "check", "status", "clients", "explain", "probe", "version"]
 
 DONE, NO, USAGE, UNREACHABLE = range(4)
 
@@ -86,7 +86,7 @@ class FakeDaemon:
 def client(number: int) -> dict:
     return {"service": "aovpn", "address": f"198.51.100.{number}", "backend": "vpn1", "stage": "established",
             "ports": {"500": 500, "4500": None}, "confirmed": True, "age_s": 75, "idle_s": 3, "flows": 1,
-            "fragmentation": None}
+            "roams": 7, "fragmentation": None}
 
 
 def two_pages(target: str) -> tuple[int, object]:
@@ -120,7 +120,7 @@ def test_usage_errors(_: Path) -> None:
     for command in COMMANDS:
         done = expect([command, "--frob"], USAGE, err="--frob")
         assert f"ikelb {command} --help" in done.stderr, done.stderr
-    for command in ("status", "clients", "probe"):
+    for command in ("status", "clients", "explain", "probe"):
         expect([command, "--jsno"], USAGE, err=f"ikelb {command}: unknown option '--jsno'; did you mean '--json'?")
         expect([command, "--json=yes"], USAGE, err=f"ikelb {command}: option '--json' takes no value")
     expect(["status", "-x"], USAGE, err="ikelb status: unknown option '-x'\nSee `ikelb status --help`.\n")
@@ -128,6 +128,10 @@ def test_usage_errors(_: Path) -> None:
     expect(["status", "more"], USAGE, err="ikelb status: unexpected argument 'more'")
     expect(["clients", "--backend"], USAGE, err="option '--backend' needs a value")
     expect(["clients", "vpn1"], USAGE, err="unexpected argument 'vpn1'")
+    expect(["explain"], USAGE, err="ikelb explain: it needs the ADDRESS of a client\nSee `ikelb explain --help`.\n")
+    expect(["explain", "10.0.0.1", "10.0.0.2"], USAGE, err="unexpected argument '10.0.0.2'")
+    for address in ("10.0.0.256", "vpn1", "", "10.0.0.1/24", "[::1]"):
+        expect(["explain", address], USAGE, err=f"ikelb explain: '{address}' is no IPv4 or IPv6 address")
     expect(["check", "a", "b"], USAGE, err="unexpected argument 'b'")
     expect(["version", "x"], USAGE, err="unexpected argument 'x'")
     expect(["probe"], USAGE, err="ikelb probe: it needs a HOST to ask")
@@ -162,6 +166,7 @@ def test_check(work: Path) -> None:
 
 def test_unreachable(work: Path) -> None:
     path = work / "ikelb.sock"
+    expect(["explain", "--socket", str(path), "::1"], UNREACHABLE, err=f"ikelb explain: {path}: no such socket: is ikelb")
     for command in ("status", "clients"):
         expect([command, "--socket", str(path)], UNREACHABLE, err=f"ikelb {command}: {path}: no such socket: is ikelb")
     listener = socket.socket(socket.AF_UNIX)
@@ -176,7 +181,7 @@ def test_clients(work: Path) -> None:
     with FakeDaemon(path, two_pages) as daemon:
         lines = expect(["clients", "--socket", str(path)], DONE, out="SERVICE").stdout.splitlines()
         assert [line.split()[1] for line in lines] == ["CLIENT", *(f"198.51.100.{n}" for n in (1, 2, 3))], lines
-        assert lines[1].split() == "aovpn 198.51.100.1 vpn1 established 500 - yes 1m 15s 3s 1 -".split(), lines
+        assert lines[1].split() == "aovpn 198.51.100.1 vpn1 established 500 - yes 1m 15s 3s 1 7 -".split(), lines
         done = expect(["clients", "--socket", str(path), "--json"], DONE, out="{")
         assert json.loads(done.stdout) == {"clients": [client(1), client(2), client(3)], "next": None}
         expect(["clients", "--socket", str(path), "--backend", "a/b c"], DONE, out="SERVICE")
@@ -189,6 +194,24 @@ def test_no_clients(work: Path) -> None:
         expect(["clients", "--socket", str(path)], DONE, out="No clients.\n")
         done = expect(["clients", "--socket", str(path), "--json"], DONE, out="{")
         assert json.loads(done.stdout) == {"clients": [], "next": None}
+
+
+def test_explain(work: Path) -> None:
+    path = work / "ikelb.sock"
+    document = {"address": "2001:db8::7", "verdict": "established", "connected": True, "summary": "It is well."}
+    with FakeDaemon(path, lambda _: (200, document)) as daemon:
+        expect(["explain", "--socket", str(path), "2001:DB8:0::7"], DONE, out="2001:db8::7: established\n  It is well.\n")
+        assert daemon.targets == ["/api/v1/clients/2001:db8::7"], daemon.targets
+        done = expect(["explain", "--socket", str(path), "--json", "::7"], DONE, out="{")
+        assert json.loads(done.stdout) == document
+    path.unlink()
+    with FakeDaemon(path, lambda _: (200, document | {"verdict": "refused", "connected": False})):
+        expect(["explain", "--socket", str(path), "::7"], NO, out="refused")
+        expect(["explain", "--json", "--socket", str(path), "::7"], NO, out="refused")
+    path.unlink()
+    with FakeDaemon(path, lambda _: (200, {"something": "else"})):
+        for json_flag in ([], ["--json"]):
+            expect(["explain", "--socket", str(path), *json_flag, "::7"], UNREACHABLE, err="ikelb explain: ")
 
 
 def test_refusals(work: Path) -> None:
