@@ -27,17 +27,55 @@ struct upkeep {
     struct dataplane *dp;
     const struct log *log;
     struct reassembly reassembly;
-    uint32_t *alarms; /* by service: those that were on when last looked at */
+    uint32_t *alarms;           /* by service: those that were on when last looked at */
+    enum suspicion *suspicions; /* by backend: the same */
     size_t next_route;
     int open_handles;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
 
+static void log_suspicion(const struct log *log, const char *service, const struct backend *backend)
+{
+    switch (backend->passive.suspicion) {
+    case SUSPICION_REFUSING:
+        log_warn(
+            log,
+            "service %s: backend %s refuses new clients: it leaves their first messages unanswered although "
+            "something else is heard from it",
+            service, backend->name);
+        break;
+    case SUSPICION_SILENT:
+        log_warn(
+            log,
+            "service %s: backend %s is silent: it leaves the first messages of new clients unanswered, and "
+            "nothing else is heard from it",
+            service, backend->name);
+        break;
+    case SUSPICION_NONE:
+    case SUSPICION_COUNT:
+        log_info(log, "service %s: backend %s answers new clients again", service, backend->name);
+        break;
+    }
+}
+
+static void check_suspicions(struct upkeep *upkeep)
+{
+    const struct pool *pool = upkeep->dp->bindings.pool;
+
+    for (size_t i = 0; i < pool->backend_count; i++) {
+        const struct backend *backend = &pool->backends[i];
+        if (backend->passive.suspicion != upkeep->suspicions[i])
+            log_suspicion(upkeep->log, pool->services[backend->service].name, backend);
+        upkeep->suspicions[i] = backend->passive.suspicion;
+    }
+}
+
 void upkeep_check_alarms(struct upkeep *upkeep)
 {
     const struct pool *pool = upkeep->dp->bindings.pool;
 
+    check_suspicions(upkeep); /* the alarm does not name the backend */
     for (size_t i = 0; i < pool->service_count; i++) {
         const struct service *service = &pool->services[i];
         const uint32_t on = alarms_of(pool, service, uv_now(upkeep->loop));
@@ -103,7 +141,10 @@ int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, 
         return -ENOMEM;
     *upkeep = (struct upkeep){.loop = loop, .dp = dp, .log = log};
     upkeep->alarms = calloc(pool->service_count, sizeof *upkeep->alarms);
-    if (!upkeep->alarms) {
+    upkeep->suspicions = calloc(pool->backend_count, sizeof *upkeep->suspicions);
+    if (!upkeep->alarms || !upkeep->suspicions) {
+        free(upkeep->alarms);
+        free(upkeep->suspicions);
         free(upkeep);
         return -ENOMEM;
     }
@@ -129,6 +170,7 @@ static void on_closed(uv_handle_t *handle)
     void *ctx = upkeep->closed_ctx;
     reassembly_deinit(&upkeep->reassembly);
     free(upkeep->alarms);
+    free(upkeep->suspicions);
     free(upkeep);
     closed(ctx);
 }

@@ -12,7 +12,8 @@ struct upkeep;
 /* Everything is borrowed and must outlive it. 0 and *out, or a negative error. Runs from then on. */
 int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct upkeep **out);
 
-/* Logs each alarm of the pool that has come or gone since the last call. The timers call it, too. */
+/* Logs each alarm, and each backend under suspicion, that has come or gone since the last call. The timers
+ * call it, too. */
 void upkeep_check_alarms(struct upkeep *upkeep);
 
 /* Stops the timers and frees it; `closed(ctx)` is called from the loop when that is done. */

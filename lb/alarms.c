@@ -18,6 +18,15 @@ static uint32_t backend_alarm(const struct pool *pool, const struct service *ser
     return 1U << (any_fit ? ALARM_NO_BACKEND_FAMILY : ALARM_NO_BACKEND);
 }
 
+/* The likely cause depends on whose address the server sees. */
+static uint32_t refusing_alarm(const struct pool *pool, const struct service *service)
+{
+    for (uint16_t i = 0; i < service->backend_count; i++)
+        if (pool->backends[service->first_backend + i].passive.suspicion == SUSPICION_REFUSING)
+            return 1U << (service->mode == CONFIG_MODE_FULL_NAT ? ALARM_REFUSING_FULL_NAT : ALARM_REFUSING);
+    return 0;
+}
+
 static bool is_recent(uint64_t then_ms, uint64_t now_ms)
 {
     return then_ms != 0 && now_ms - then_ms < ALARM_HOLD_MS;
@@ -31,7 +40,7 @@ void alarms_note_fragments(struct pool *pool, uint64_t lost, uint64_t now_ms)
 
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms)
 {
-    uint32_t on = backend_alarm(pool, service);
+    uint32_t on = backend_alarm(pool, service) | refusing_alarm(pool, service);
 
     if (is_recent(service->no_address_ms, now_ms))
         on |= 1U << ALARM_NO_SNAT_ADDRESS;

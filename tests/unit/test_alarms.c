@@ -54,6 +54,36 @@ static void test_refusals_are_held(void **state)
     pool_destroy(pool);
 }
 
+/* One refusing backend is enough, of this service only; a silent one is what health tells about. */
+static void test_refusing(void **state)
+{
+    static const struct support_service two[] = {
+        {.name = "one",
+         .vips = {"203.0.113.10"},
+         .backends = {{"a", "10.0.0.1", 0, CONFIG_STATE_ENABLED},
+                      {"b", "10.0.0.2", 0, CONFIG_STATE_ENABLED}}},
+        {.name = "two",
+         .vips = {"203.0.113.11"},
+         .mode = CONFIG_MODE_FULL_NAT,
+         .backends = {{"c", "10.0.0.3", 0, CONFIG_STATE_ENABLED}}},
+    };
+    struct pool *pool = support_pool(two, 2);
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        pool->backends[i].passive.suspicion = SUSPICION_SILENT;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(alarms_of(pool, &pool->services[i], 1000), 0);
+    pool->backends[1].passive.suspicion = SUSPICION_REFUSING;
+    assert_int_equal(alarms_of(pool, &pool->services[0], 1000), BIT(REFUSING));
+    assert_int_equal(alarms_of(pool, &pool->services[1], 1000), 0);
+    pool->backends[1].passive.suspicion = SUSPICION_NONE;
+    pool->backends[2].passive.suspicion = SUSPICION_REFUSING;
+    assert_int_equal(alarms_of(pool, &pool->services[0], 1000), 0);
+    assert_int_equal(alarms_of(pool, &pool->services[1], 1000), BIT(REFUSING_FULL_NAT));
+    pool_destroy(pool);
+}
+
 /* Nobody knows whose fragments they were: all services show it. */
 static void test_lost_fragments(void **state)
 {
@@ -87,17 +117,20 @@ static void test_texts(void **state)
     assert_non_null(strstr(alarm_text(ALARM_NO_BACKEND), "no backend"));
     assert_non_null(strstr(alarm_text(ALARM_NO_SNAT_PORT), "snat"));
     assert_non_null(strstr(alarm_text(ALARM_NO_ROOM), "max_clients"));
+    assert_non_null(strstr(alarm_text(ALARM_REFUSING), "half-open"));
+    assert_null(strstr(alarm_text(ALARM_REFUSING), "full NAT"));
+    assert_non_null(strstr(alarm_text(ALARM_REFUSING_FULL_NAT), "use mode transparent"));
+    assert_non_null(strstr(alarm_text(ALARM_REFUSING_FULL_NAT), "IkeNumEstablishedForInitialQuery"));
+    assert_non_null(strstr(alarm_text(ALARM_REFUSING_FULL_NAT), "block_threshold"));
     assert_non_null(strstr(alarm_text(ALARM_FRAGMENTS), "ipfrag_high_thresh"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_backend),
-        cmocka_unit_test(test_no_backend_of_one_family),
-        cmocka_unit_test(test_refusals_are_held),
-        cmocka_unit_test(test_lost_fragments),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_no_backend),        cmocka_unit_test(test_no_backend_of_one_family),
+        cmocka_unit_test(test_refusals_are_held), cmocka_unit_test(test_refusing),
+        cmocka_unit_test(test_lost_fragments),    cmocka_unit_test(test_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
