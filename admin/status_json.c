@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lb/alarms.h"
+#include "lb/passive.h"
 
 /* Where the writer stands: before the document (`begun` false), or before backend `backend` of service
  * `service`. */
@@ -39,10 +40,11 @@ static json_t *document_head(const struct walk *w)
 {
     const struct bindings *b = &w->dp->bindings;
 
-    return json_pack("{s:s, s:I, s:o, s:{s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
+    return json_pack("{s:s, s:I, s:o, s:{s:o, s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
                      (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "tables",
                      "pins", table(pins_count(b->pins), pins_capacity(b->pins)), "flows",
-                     table(flows_count(b->flows), flows_capacity(b->flows)));
+                     table(flows_count(b->flows), flows_capacity(b->flows)), "sessions",
+                     table(sessions_count(b->tracking.sessions), sessions_capacity(b->tracking.sessions)));
 }
 
 static json_t *vips(const struct service *service)
@@ -75,9 +77,13 @@ static json_t *alarms(const struct walk *w, const struct service *service)
 
 static json_t *service_head(const struct walk *w, const struct service *service)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", service->name, "mode",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:{s:I, s:I}, s:I}", "name", service->name, "mode",
                      config_mode_name(service->mode), "schedule", config_schedule_name(service->schedule),
-                     "vip", vips(service), "alarms", alarms(w, service));
+                     "vip", vips(service), "alarms", alarms(w, service), "failovers_total",
+                     (json_int_t)service->failovers_total, "roams_total", "mobike",
+                     (json_int_t)service->roams_total[ROAM_MOBIKE], "rebind",
+                     (json_int_t)service->roams_total[ROAM_REBIND], "conflicts_total",
+                     (json_int_t)service->conflicts_total);
 }
 
 static json_t *fragmentation(enum fragmentation f)
@@ -95,6 +101,27 @@ static json_int_t bits(const struct traffic *traffic)
     return (json_int_t)traffic->bytes * 8;
 }
 
+static json_t *suspect(const struct backend *backend)
+{
+    const char *name = passive_suspicion_name(backend->passive.suspicion);
+
+    return name ? json_string(name) : json_null();
+}
+
+static json_t *handshakes(const struct handshake_counts *counts)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "init_sent",
+                     (json_int_t)counts->reached[STAGE_INIT_SENT], "init_answered",
+                     (json_int_t)counts->reached[STAGE_INIT_ANSWERED], "auth_sent",
+                     (json_int_t)counts->reached[STAGE_AUTH_SENT], "auth_answered",
+                     (json_int_t)counts->reached[STAGE_AUTH_ANSWERED], "established",
+                     (json_int_t)counts->reached[STAGE_ESTABLISHED], "answered",
+                     (json_int_t)counts->answered_total, "unanswered", (json_int_t)counts->unanswered_total,
+                     "stalled", (json_int_t)counts->stalled_total, "auth_unanswered",
+                     (json_int_t)counts->auth_unanswered_total, "large_in",
+                     (json_int_t)counts->large_in_total, "large_out", (json_int_t)counts->large_out_total);
+}
+
 static json_t *backend_json(const struct backend *b)
 {
     const struct traffic *rx = &b->traffic[TRAFFIC_IN];
@@ -104,15 +131,16 @@ static json_t *backend_json(const struct backend *b)
     char text[ADDR_TEXT_MAX];
 
     return json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name",
-        b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state",
+        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
+        "s:o}",
+        "name", b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state",
         config_state_name(b->state), "health", judge_state_name(b->health), "clients", (json_int_t)b->clients,
         "new_clients_total", (json_int_t)b->new_clients_total, "init_unanswered_total",
         (json_int_t)b->handshakes.unanswered_total, "rx_packets", (json_int_t)rx->packets, "rx_bytes",
         (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes", (json_int_t)tx->bytes,
         "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate), "tx_pps",
         (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "probe_ms", probe_ms(b), "fragmentation",
-        fragmentation(b->fragmentation));
+        fragmentation(b->fragmentation), "suspect", suspect(b), "handshakes", handshakes(&b->handshakes));
 }
 
 /* Opens an object and leaves it open for one more member, a list. */

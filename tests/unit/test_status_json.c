@@ -19,28 +19,49 @@ static const struct support_service services[] = {
      .backends = {{.name = "vpn1", .address = "198.51.100.3"}}},
 };
 
+#define REFUSING                                                                                             \
+    "a server answers no new client although it is alive: new clients go elsewhere if they can; see its "    \
+    "log "                                                                                                   \
+    "and its limit of half-open handshakes, and look for overload, or a limit of its firewall or licence"
+
 static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
-    "\"tables\":{\"pins\":{\"entries\":2,\"capacity\":100},\"flows\":{\"entries\":1,\"capacity\":200}},"
+    "\"tables\":{\"pins\":{\"entries\":2,\"capacity\":100},\"flows\":{\"entries\":1,\"capacity\":200},"
+    "\"sessions\":{\"entries\":1,\"capacity\":100}},"
     "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
     "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[\"no backend of one address family, IPv4 or IPv6, "
     "is up: "
-    "new clients of that family are dropped\"],\"backends\":["
+    "new clients of that family are dropped\",\"" REFUSING "\"],"
+    "\"failovers_total\":41,\"roams_total\":{\"mobike\":42,\"rebind\":43},\"conflicts_total\":44,"
+    "\"backends\":["
     "{\"name\":\"vpn1\",\"address\":\"198.51.100.1\",\"weight\":100,\"state\":\"enabled\",\"health\":\"up\","
     "\"clients\":2,\"new_clients_total\":2,\"init_unanswered_total\":5,"
     "\"rx_packets\":11,\"rx_bytes\":12,\"tx_packets\":13,\"tx_bytes\":14,"
-    "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"probe_ms\":0.834,\"fragmentation\":true},"
+    "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"probe_ms\":0.834,\"fragmentation\":true,"
+    "\"suspect\":\"refusing\",\"handshakes\":{\"init_sent\":21,\"init_answered\":22,\"auth_sent\":23,"
+    "\"auth_answered\":24,\"established\":25,\"answered\":26,\"unanswered\":5,\"stalled\":27,"
+    "\"auth_unanswered\":28,\"large_in\":29,\"large_out\":30}},"
     "{\"name\":\"vpn2\",\"address\":\"2001:db8::2\",\"weight\":7,\"state\":\"drain\",\"health\":\"unknown\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
-    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":null}]},"
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":null,"
+    "\"suspect\":\"silent\","
+    "\"handshakes\":{\"init_sent\":0,\"init_answered\":0,\"auth_sent\":0,\"auth_answered\":0,\"established\":"
+    "0,"
+    "\"answered\":0,\"unanswered\":0,\"stalled\":0,\"auth_unanswered\":0,\"large_in\":0,\"large_out\":0}}]},"
     "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"least-clients\",\"vip\":[\"192.0.2.2\"],"
-    "\"alarms\":[\"no backend is up: new clients are dropped\"],\"backends\":["
+    "\"alarms\":[\"no backend is up: new clients are dropped\"],"
+    "\"failovers_total\":0,\"roams_total\":{\"mobike\":0,\"rebind\":0},\"conflicts_total\":0,\"backends\":["
     "{\"name\":\"vpn1\",\"address\":\"198.51.100.3\",\"weight\":100,\"state\":\"enabled\",\"health\":"
     "\"down\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
-    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":1234.5,\"fragmentation\":false}]}]}";
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":1234.5,\"fragmentation\":false,"
+    "\"suspect\":null,"
+    "\"handshakes\":{\"init_sent\":0,\"init_answered\":0,\"auth_sent\":0,\"auth_answered\":0,\"established\":"
+    "0,"
+    "\"answered\":0,\"unanswered\":0,\"stalled\":0,\"auth_unanswered\":0,\"large_in\":0,\"large_out\":0}}]}]"
+    "}";
 
 static json_t *document_of(const struct dataplane *dp, uint64_t started_ms, uint64_t now_ms)
 {
@@ -73,6 +94,19 @@ static void prepare(struct support_net *net)
     b[0].handshakes.unanswered_total = 5;
     b[0].probe_us = 834;
     b[0].fragmentation = FRAGMENTATION_YES;
+    b[0].passive.suspicion = SUSPICION_REFUSING;
+    b[1].passive.suspicion = SUSPICION_SILENT;
+    for (int i = STAGE_INIT_SENT; i < STAGE_COUNT; i++)
+        b[0].handshakes.reached[i] = 20 + (uint64_t)i;
+    b[0].handshakes.answered_total = 26;
+    b[0].handshakes.stalled_total = 27;
+    b[0].handshakes.auth_unanswered_total = 28;
+    b[0].handshakes.large_in_total = 29;
+    b[0].handshakes.large_out_total = 30;
+    net->pool->services[0].failovers_total = 41;
+    net->pool->services[0].roams_total[ROAM_MOBIKE] = 42;
+    net->pool->services[0].roams_total[ROAM_REBIND] = 43;
+    net->pool->services[0].conflicts_total = 44;
     b[1].health = HEALTH_UNKNOWN;
     b[2].health = HEALTH_DOWN;
     b[2].probe_us = 1234500;
