@@ -8,9 +8,6 @@
 #include "admin/human.h"
 #include "base/err.h"
 
-#define WIDTH_MAX 100 /* longer lines of prose are hard to read */
-#define WORD_MAX  256
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -26,32 +23,6 @@ static json_int_t number_of(const json_t *object, const char *key)
 static void put_spaces(const struct term *term, unsigned count)
 {
     fprintf(term->out, "%*s", (int)count, "");
-}
-
-/* Words, broken into lines that fit the terminal; each line but the first is indented. */
-static void put_prose(const struct term *term, enum term_tone tone, unsigned indent, const char *text)
-{
-    const size_t width = term->width < WIDTH_MAX ? term->width : WIDTH_MAX;
-    size_t column = indent;
-
-    while (*text) {
-        char word[WORD_MAX];
-        const size_t len = strcspn(text, " ");
-        snprintf(word, sizeof word, "%.*s", (int)len, text);
-        const size_t columns = term_columns(word);
-        if (column > indent && term->width && column + 1 + columns > width) {
-            fputc('\n', term->out);
-            put_spaces(term, indent);
-            column = indent;
-        } else if (column > indent) {
-            fputc(' ', term->out);
-            column++;
-        }
-        term_put(term, tone, word);
-        column += columns;
-        text += len + strspn(text + len, " ");
-    }
-    fputc('\n', term->out);
 }
 
 /* "0.25s" up to a minute, then as durations are shown everywhere. */
@@ -80,7 +51,7 @@ static void print_verdict(const json_t *document, const struct term *term)
         term_printf(term, TERM_FAINT, " (%s ago)", ago(age, text));
     fputc('\n', term->out);
     put_spaces(term, 2);
-    put_prose(term, TERM_PLAIN, 2, text_of(document, "summary"));
+    term_prose(term, TERM_PLAIN, 2, text_of(document, "summary"));
 }
 
 static void print_title(const struct term *term, const char *title)
@@ -206,7 +177,7 @@ static void print_remarks(const json_t *handshake, const struct term *term)
     if (text[0] == '\0')
         return;
     put_spaces(term, 4);
-    put_prose(term, TERM_PLAIN, 4, text);
+    term_prose(term, TERM_PLAIN, 4, text);
 }
 
 static void print_handshakes(const json_t *handshakes, const struct term *term)
@@ -276,7 +247,7 @@ static void print_advice(const json_t *advice, const struct term *term)
     json_array_foreach(advice, i, line)
     {
         fputs("  - ", term->out);
-        put_prose(term, TERM_PLAIN, 4, json_string_value(line) ? json_string_value(line) : "-");
+        term_prose(term, TERM_PLAIN, 4, json_string_value(line) ? json_string_value(line) : "-");
     }
 }
 

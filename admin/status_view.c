@@ -78,8 +78,10 @@ static void print_service_head(const struct term *term, const json_t *service)
     fputc('\n', term->out);
     json_array_foreach(json_object_get(service, "alarms"), i, item)
     {
-        term_printf(term, TERM_BAD, "  ALARM: %s", json_string_value(item) ? json_string_value(item) : "-");
-        fputc('\n', term->out);
+        fputs("  ", term->out);
+        term_put(term, TERM_BAD, "ALARM: ");
+        term_prose(term, TERM_BAD,
+                   INDENT + sizeof "ALARM:", json_string_value(item) ? json_string_value(item) : "-");
     }
 }
 
@@ -88,6 +90,18 @@ static enum term_tone health_tone(const char *health)
     if (strcmp(health, "up") == 0)
         return TERM_GOOD;
     return strcmp(health, "down") == 0 ? TERM_BAD : TERM_WARN;
+}
+
+/* "up", or "up, refusing" where handshakes tell more than probes. */
+static void add_health(struct table *table, const json_t *backend)
+{
+    const char *health = text_of(backend, "health");
+    const char *suspect = json_string_value(json_object_get(backend, "suspect"));
+
+    if (suspect)
+        table_cell(table, TERM_BAD, "%s, %s", health, suspect);
+    else
+        table_cell(table, health_tone(health), "%s", health);
 }
 
 static void add_rate(struct table *table, const json_t *backend, const char *key)
@@ -118,13 +132,12 @@ static void add_backend(struct table *table, const json_t *backend)
 {
     const json_t *probe_ms = json_object_get(backend, "probe_ms");
     const char *state = text_of(backend, "state");
-    const char *health = text_of(backend, "health");
 
     table_cell(table, TERM_STRONG, "%s", text_of(backend, "name"));
     table_cell(table, TERM_PLAIN, "%s", text_of(backend, "address"));
     add_count(table, TERM_PLAIN, number_of(backend, "weight"));
     table_cell(table, strcmp(state, "enabled") == 0 ? TERM_PLAIN : TERM_WARN, "%s", state);
-    table_cell(table, health_tone(health), "%s", health);
+    add_health(table, backend);
     add_count(table, TERM_PLAIN, number_of(backend, "clients"));
     add_count(table, TERM_PLAIN, number_of(backend, "new_clients_total"));
     add_count(table, TERM_WARN, number_of(backend, "init_unanswered_total"));
@@ -135,6 +148,28 @@ static void add_backend(struct table *table, const json_t *backend)
     else
         table_cell(table, TERM_FAINT, "-");
     add_fragmentation(table, json_object_get(backend, "fragmentation"));
+}
+
+/* A backend that has been seen not to announce it has its administrator's most frequent omission. */
+static void print_notes(const struct term *term, const json_t *backends)
+{
+    size_t i;
+    json_t *backend;
+    char text[TERM_LINE_MAX];
+
+    json_array_foreach(backends, i, backend)
+    {
+        if (!json_is_false(json_object_get(backend, "fragmentation")))
+            continue;
+        snprintf(
+            text, sizeof text,
+            "Note: %s does not announce IKEV2_FRAGMENTATION_SUPPORTED: large certificates fail wherever IP "
+            "fragments are dropped; on Windows set EnableServerFragmentation = 1, with strongSwan "
+            "fragmentation = yes",
+            text_of(backend, "name"));
+        fputs("  ", term->out);
+        term_prose(term, TERM_WARN, INDENT, text);
+    }
 }
 
 static int print_service(const struct term *term, const json_t *service, size_t *hidden)
@@ -163,6 +198,8 @@ static int print_service(const struct term *term, const json_t *service, size_t 
     print_service_head(term, service);
     json_array_foreach(json_object_get(service, "backends"), i, backend) add_backend(table, backend);
     err = table_print(table, term, INDENT);
+    if (!err)
+        print_notes(term, json_object_get(service, "backends"));
     if (table_hidden(table) > *hidden)
         *hidden = table_hidden(table);
     table_destroy(table);

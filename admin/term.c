@@ -121,3 +121,36 @@ void term_printf(const struct term *term, enum term_tone tone, const char *forma
     va_end(args);
     term_put(term, tone, text);
 }
+
+/* Bytes of the text that make up a line of so many columns: up to a blank, if there is one at all. */
+static size_t line_len(const char *text, size_t columns_max)
+{
+    size_t columns = 0;
+    size_t fits = 0; /* bytes up to the last blank so far */
+    size_t at = 0;
+
+    while (text[at]) {
+        const struct glyph g = next_glyph(text + at);
+        if (text[at] == ' ')
+            fits = at;
+        columns += g.columns;
+        at += g.taken;
+        if (columns > columns_max && fits)
+            return fits;
+    }
+    return at;
+}
+
+void term_prose(const struct term *term, enum term_tone tone, unsigned indent, const char *text)
+{
+    const unsigned width = term->width < TERM_PROSE_MAX ? term->width : TERM_PROSE_MAX;
+
+    while (*text) {
+        const size_t len = term->width ? line_len(text, width > indent ? width - indent : 1) : strlen(text);
+        term_printf(term, tone, "%.*s", (int)len, text);
+        text += len + (text[len] == ' ');
+        if (*text)
+            fprintf(term->out, "\n%*s", (int)indent, "");
+    }
+    fputc('\n', term->out);
+}

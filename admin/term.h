@@ -28,5 +28,13 @@ void term_put(const struct term *term, enum term_tone tone, const char *text);
 void term_printf(const struct term *term, enum term_tone tone, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Writes words in lines that fit the terminal, TERM_PROSE_MAX columns at most, and ends the last line. The
+ * first begins where the caller has written `indent` columns, the others after as many blanks. Without a
+ * terminal's bound all is one line.
+ */
+#define TERM_PROSE_MAX 100
+void term_prose(const struct term *term, enum term_tone tone, unsigned indent, const char *text);
+
 /* The columns that term_put() fills with this text. */
 size_t term_columns(const char *text);

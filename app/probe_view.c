@@ -48,7 +48,7 @@ static void print_fragmentation(enum inquiry_fragmentation f, const struct term 
     if (f == INQUIRY_FRAGMENTATION_YES)
         term_put(term, TERM_GOOD, "supported");
     else if (f == INQUIRY_FRAGMENTATION_NO)
-        term_put(term, TERM_WARN, "not supported");
+        term_put(term, TERM_WARN, "not supported (IKEV2_FRAGMENTATION_SUPPORTED is not announced)");
     else
         term_put(term, TERM_FAINT, "not known; only an accepted handshake tells");
     fputc('\n', term->out);

@@ -21,7 +21,8 @@ static const char help[] =
     "NEW counts clients ever given to a backend, UNANSWERED handshakes whose first message\n"
     "it never answered; IN is from clients to the backend, OUT from it to them; PROBE is\n"
     "the round trip of the last health probe; FRAGMENTATION, whether the backend announces\n"
-    "IKE fragmentation.\n"
+    "IKE fragmentation. HEALTH is what probes say; \"refusing\" beside it means that the backend\n"
+    "lives but leaves new clients unanswered, \"silent\" that nothing is heard from it.\n"
     "Exit status: 0 done, 2 wrong usage, 3 the daemon cannot be reached.\n";
 
 static int print(json_t *status, bool as_json)

@@ -38,6 +38,9 @@ static const char screen[] =
     "  vpn2     10.0.0.12      50  drain    unknown        0       0           3           0          0      "
     " -  "
     "no\n"
+    "  Note: vpn2 does not announce IKEV2_FRAGMENTATION_SUPPORTED: large certificates fail wherever IP "
+    "fragments are dropped; on Windows set EnableServerFragmentation = 1, with strongSwan fragmentation = "
+    "yes\n"
     "\n"
     "old  192.0.2.2  full-nat  round-robin\n"
     "  ALARM: no backend is up: new clients are dropped\n"
@@ -76,7 +79,8 @@ static void test_colours(void **state)
     char *text = screen_of(document, 0, true, 0);
     assert_non_null(strstr(text, "\033[32mup\033[0m"));
     assert_non_null(strstr(text, "\033[1;31mdown\033[0m"));
-    assert_non_null(strstr(text, "\033[1;31m  ALARM: no backend"));
+    assert_non_null(strstr(text, "\033[1;31mALARM: \033[0m\033[1;31mno backend is up"));
+    assert_non_null(strstr(text, "\033[33mNote: vpn2 "));
     char *to = text;
     for (const char *from = text; *from; from++) {
         if (*from == '\033')
@@ -94,10 +98,33 @@ static void test_narrow_terminal(void **state)
     (void)state;
     char *text = screen_of(document, 80, false, 0);
     assert_non_null(strstr(text, "  BACKEND  ADDRESS    STATE    HEALTH   CLIENTS  UNANSWERED"));
-    assert_null(strstr(text, "FRAGMENTATION"));
+    assert_null(strstr(text, " FRAGMENTATION\n")); /* the column; there is the note */
     assert_non_null(strstr(text, "hidden: the terminal is 80 wide"));
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
         assert_true(strcspn(line, "\n") <= 80);
+    free(text);
+}
+
+/* Probes are answered, and new clients are not: the health column says both. */
+static void test_suspects(void **state)
+{
+    static const char *const suspicions[] = {"\"silent\"", "\"refusing\"", "null"};
+    static const char *const cells[] = {"  up, silent  ", "  up, refusing  ", "  up  "};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char json[256];
+        snprintf(json, sizeof json,
+                 "{\"services\":[{\"backends\":[{\"name\":\"b\",\"state\":\"enabled\",\"health\":\"up\","
+                 "\"suspect\":%s}]}]}",
+                 suspicions[i]);
+        char *text = screen_of(json, 0, false, 0);
+        assert_non_null(strstr(text, cells[i]));
+        free(text);
+    }
+    char *text =
+        screen_of("{\"services\":[{\"backends\":[{\"health\":\"up\",\"suspect\":\"silent\"}]}]}", 0, true, 0);
+    assert_non_null(strstr(text, "\033[1;31mup, silent\033[0m"));
     free(text);
 }
 
@@ -129,9 +156,8 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_screen),
-        cmocka_unit_test(test_colours),
-        cmocka_unit_test(test_narrow_terminal),
+        cmocka_unit_test(test_screen),          cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_narrow_terminal), cmocka_unit_test(test_suspects),
         cmocka_unit_test(test_lenient),
     };
 

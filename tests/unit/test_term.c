@@ -118,12 +118,44 @@ static void test_terminal_has_colour_unless_told(void **state)
     fclose(out);
 }
 
+static void test_prose(void **state)
+{
+    static const struct {
+        unsigned width;
+        const char *text;
+        const char *lines;
+    } prose[] = {
+        {0, "one two three", "one two three\n"},
+        {13, "one two three", "one two\n  three\n"}, /* two columns are the indent's */
+        {15, "one two three", "one two three\n"},
+        {14, "one two three", "one two\n  three\n"},
+        {7, "one two three", "one\n  two\n  three\n"},
+        {1, "one two", "one\n  two\n"}, /* a word is never cut */
+        {8, "incompressible a", "incompressible\n  a\n"},
+        {20, "", "\n"},
+        {9, "büro bü", "büro bü\n"}, /* columns count, not bytes */
+    };
+
+    (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    for (size_t i = 0; i < sizeof prose / sizeof prose[0]; i++) {
+        char *out = NULL;
+        size_t len = 0;
+        const struct term term = {.out = open_memstream(&out, &len), .width = prose[i].width};
+        term_prose(&term, TERM_PLAIN, 2, prose[i].text);
+        fclose(term.out);
+        assert_string_equal(out, prose[i].lines);
+        free(out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_puts_only_what_is_safe),
         cmocka_unit_test(test_counts_characters_without_a_locale),
         cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_prose),
         cmocka_unit_test(test_pipe_is_plain),
         cmocka_unit_test(test_terminal_has_colour_unless_told),
     };
