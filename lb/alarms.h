@@ -20,13 +20,14 @@
     X(NO_ROOM, "the tables of clients are full: new clients get no persistence, or are refused in full-nat " \
                "mode; raise dataplane.max_clients")                                                          \
     X(REFUSING,                                                                                              \
-      "a server answers no new client although it is alive: new clients go elsewhere if they can; see its "  \
-      "log and its limit of half-open handshakes, and look for overload, or a limit of its firewall or "     \
-      "licence")                                                                                             \
+      "a server refuses new clients: it is alive, but leaves their first messages unanswered; new clients "  \
+      "go elsewhere if they can; see its log and its limit of half-open handshakes, and look for overload, " \
+      "or a limit of its firewall or licence")                                                               \
     X(REFUSING_FULL_NAT,                                                                                     \
-      "a server answers no new client although it is alive: most likely its limits per source address, as "  \
-      "with full NAT all clients come from one; use mode transparent, or raise the limits (on Windows "      \
-      "IkeNumEstablishedForInitialQuery; with strongSwan block_threshold and cookie_threshold)")             \
+      "a server refuses new clients: it is alive, but leaves their first messages unanswered; most likely "  \
+      "its limits per source address, as with full NAT all clients come from one; use mode transparent, or " \
+      "raise the limits (on Windows IkeNumEstablishedForInitialQuery; with strongSwan block_threshold and "  \
+      "cookie_threshold)")                                                                                   \
     X(FRAGMENTS,                                                                                             \
       "IP fragments do not come together: large IKE_AUTH messages are being lost; raise "                    \
       "net.ipv4.ipfrag_high_thresh (IPv6: net.netfilter.nf_conntrack_frag6_high_thresh), or lower "          \

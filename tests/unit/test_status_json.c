@@ -20,9 +20,9 @@ static const struct support_service services[] = {
 };
 
 #define REFUSING                                                                                             \
-    "a server answers no new client although it is alive: new clients go elsewhere if they can; see its "    \
-    "log "                                                                                                   \
-    "and its limit of half-open handshakes, and look for overload, or a limit of its firewall or licence"
+    "a server refuses new clients: it is alive, but leaves their first messages unanswered; new clients go " \
+    "elsewhere if they can; see its log and its limit of half-open handshakes, and look for overload, or a " \
+    "limit of its firewall or licence"
 
 static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
