@@ -89,6 +89,14 @@ void slots_confirm(struct slots *s, uint32_t index)
     s->slots[index].older = SLOT_CONFIRMED;
 }
 
+void slots_renew(struct slots *s, uint32_t index)
+{
+    if (s->slots[index].older == SLOT_CONFIRMED)
+        return;
+    unlink_slot(s, index);
+    append(s, index);
+}
+
 bool slots_is_used(const struct slots *s, uint32_t index)
 {
     return index < s->untouched && s->slots[index].older != SLOT_FREE;

@@ -39,6 +39,9 @@ uint32_t slots_take(struct slots *s, bool confirmed);
 /* Takes it out of the unconfirmed share; nothing if it is already. */
 void slots_confirm(struct slots *s, uint32_t index);
 
+/* Lets an unconfirmed slot count as the youngest; nothing if it is confirmed. */
+void slots_renew(struct slots *s, uint32_t index);
+
 /* Is this the index of a slot in use? */
 bool slots_is_used(const struct slots *s, uint32_t index);
 

@@ -180,6 +180,11 @@ void flows_remove(struct flows *flows, uint32_t index)
     slots_release(&flows->slots, index);
 }
 
+void flows_renew(struct flows *flows, uint32_t index)
+{
+    slots_renew(&flows->slots, index);
+}
+
 uint32_t flows_oldest_unconfirmed(const struct flows *flows)
 {
     return slots_oldest(&flows->slots);

@@ -94,6 +94,9 @@ struct flow_out_key flow_out_key(const struct flow *flow);
 void flows_confirm(struct flows *flows, uint32_t index, uint64_t now_ms);
 void flows_remove(struct flows *flows, uint32_t index);
 
+/* Lets an unconfirmed flow count as the youngest. */
+void flows_renew(struct flows *flows, uint32_t index);
+
 /* The oldest unconfirmed flow, and the next younger one of an unconfirmed flow; FLOW_NONE if there is none.
  */
 uint32_t flows_oldest_unconfirmed(const struct flows *flows);

@@ -116,6 +116,11 @@ void pins_remove(struct pins *pins, uint32_t index)
     slots_release(&pins->slots, index);
 }
 
+void pins_renew(struct pins *pins, uint32_t index)
+{
+    slots_renew(&pins->slots, index);
+}
+
 uint32_t pins_oldest_unconfirmed(const struct pins *pins)
 {
     return slots_oldest(&pins->slots);

@@ -74,6 +74,9 @@ struct pin *pins_get(struct pins *pins, uint32_t index);
 /* From now on the pin lives for the idle timeout and is out of the unconfirmed share. */
 void pins_confirm(struct pins *pins, uint32_t index);
 
+/* Lets an unconfirmed pin count as the youngest. */
+void pins_renew(struct pins *pins, uint32_t index);
+
 void pins_remove(struct pins *pins, uint32_t index);
 
 /* The oldest unconfirmed pin, or PIN_NONE. */

@@ -30,6 +30,33 @@ static void test_bounds(void **state)
     slots_deinit(&s);
 }
 
+static void test_renew(void **state)
+{
+    struct slots s;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, 4, 4), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(slots_take(&s, false), i);
+    slots_renew(&s, 0);
+    assert_int_equal(slots_oldest(&s), 1);
+    assert_int_equal(slots_younger(&s, 1), 2);
+    assert_int_equal(slots_younger(&s, 2), 0);
+    assert_int_equal(slots_younger(&s, 0), SLOT_NONE);
+    slots_renew(&s, 0); /* the youngest already */
+    assert_int_equal(slots_oldest(&s), 1);
+    assert_int_equal(slots_younger(&s, 2), 0);
+    slots_renew(&s, 2); /* from the middle */
+    assert_int_equal(slots_younger(&s, 1), 0);
+    assert_int_equal(slots_younger(&s, 0), 2);
+    slots_confirm(&s, 1);
+    slots_renew(&s, 1); /* is not among them any more, and does not come back */
+    assert_int_equal(slots_oldest(&s), 0);
+    assert_int_equal(slots_younger(&s, 2), SLOT_NONE);
+    assert_int_equal(s.unconfirmed, 2);
+    slots_deinit(&s);
+}
+
 static void test_walk_in_slices(void **state)
 {
     struct slots s;
@@ -170,10 +197,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_walk_in_slices),
-        cmocka_unit_test(test_is_used),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_bounds),  cmocka_unit_test(test_renew),  cmocka_unit_test(test_walk_in_slices),
+        cmocka_unit_test(test_is_used), cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
