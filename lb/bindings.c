@@ -8,6 +8,9 @@
 /* One packet may end a few bindings more than it makes, so that the tables recover under a flood. */
 #define MAKE_ROOM_TRIES 16
 
+/* Handshakes under way that are spared at a time when room is made. */
+#define SPARED_MAX 8
+
 /* Unconfirmed flows that are looked at for a source port: a service has few servers, so one of them holds it.
  */
 #define MAKE_PORT_LOOKS 64
@@ -305,13 +308,45 @@ static void end_flow(struct bindings *b, uint32_t flow, uint32_t own, uint32_t k
         remove_pin(b, pin, now_ms);
 }
 
-/*
- * Ends the oldest unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow
- * of all ends instead: sooner or later that is one of these.
- */
-static void end_oldest_pin(struct bindings *b, uint32_t keep, uint64_t now_ms)
+/* Is its server about to confirm this client? So it is when the client, which is who it says, has gone on. */
+static bool is_under_way(const struct pin *pin)
 {
-    const uint32_t index = pins_oldest_unconfirmed(b->pins);
+    return (pin->flags & (PIN_RECEIVES | PIN_CONFIRMED)) == PIN_RECEIVES;
+}
+
+/*
+ * Room is made at the cost of the oldest unconfirmed, but a handshake under way gets another turn: forged
+ * ones must not take its flow while a busy server prepares the answer. Only if there are many, one of them
+ * goes.
+ */
+static uint32_t oldest_pin(struct bindings *b)
+{
+    for (int spared = 0; spared < SPARED_MAX; spared++) {
+        const uint32_t index = pins_oldest_unconfirmed(b->pins);
+        if (!is_under_way(pins_get(b->pins, index)))
+            break;
+        pins_renew(b->pins, index);
+    }
+    return pins_oldest_unconfirmed(b->pins);
+}
+
+static uint32_t oldest_flow(struct bindings *b)
+{
+    for (int spared = 0; spared < SPARED_MAX; spared++) {
+        const uint32_t index = flows_oldest_unconfirmed(b->flows);
+        if (!is_under_way(pins_get(b->pins, flows_get(b->flows, index)->pin)))
+            break;
+        flows_renew(b->flows, index);
+    }
+    return flows_oldest_unconfirmed(b->flows);
+}
+
+/*
+ * Ends an unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow of all
+ * ends instead: sooner or later that is one of these.
+ */
+static void end_pin(struct bindings *b, uint32_t index, uint32_t keep, uint64_t now_ms)
+{
     const struct pin *pin = pins_get(b->pins, index);
 
     for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
@@ -322,7 +357,7 @@ static void end_oldest_pin(struct bindings *b, uint32_t keep, uint64_t now_ms)
     if (pin->flow_count == 0)
         remove_pin(b, index, now_ms);
     else
-        end_flow(b, flows_oldest_unconfirmed(b->flows), PIN_NONE, keep, now_ms);
+        end_flow(b, oldest_flow(b), PIN_NONE, keep, now_ms);
 }
 
 void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint32_t keep,
@@ -332,11 +367,14 @@ void bindings_make_room(struct bindings *b, uint16_t service, const struct endpo
     const uint32_t own = pins_find(b->pins, &key);
     int tries = MAKE_ROOM_TRIES;
 
-    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins) &&
-           pins_oldest_unconfirmed(b->pins) != keep && tries-- > 0)
-        end_oldest_pin(b, keep, now_ms);
+    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins)) {
+        const uint32_t oldest = oldest_pin(b);
+        if (oldest == keep || tries-- <= 0)
+            break;
+        end_pin(b, oldest, keep, now_ms);
+    }
     while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
-        end_flow(b, flows_oldest_unconfirmed(b->flows), own, keep, now_ms);
+        end_flow(b, oldest_flow(b), own, keep, now_ms);
     if (tries < MAKE_ROOM_TRIES)
         b->pool->services[service].no_room_ms = now_ms;
 }
@@ -353,10 +391,11 @@ static bool holds_such_port(const struct bindings *b, const struct flow *flow,
 
 bool bindings_make_port(struct bindings *b, const struct binding_request *request, uint64_t now_ms)
 {
-    uint32_t flow = flows_oldest_unconfirmed(b->flows);
+    uint32_t flow = oldest_flow(b);
 
     for (int looked_at = 0; flow != FLOW_NONE && looked_at < MAKE_PORT_LOOKS; looked_at++) {
-        if (holds_such_port(b, flows_get(b->flows, flow), request)) {
+        const struct flow *f = flows_get(b->flows, flow);
+        if (holds_such_port(b, f, request) && !is_under_way(pins_get(b->pins, f->pin))) {
             end_flow(b, flow, request->pin, PIN_NONE, now_ms);
             return true;
         }

@@ -109,6 +109,8 @@ static void note_message(struct bindings *b, const struct flow *flow, const stru
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
     story->seen_ms = (uint32_t)now_ms;
+    pin_of(b, flow)->flags |=
+        PIN_RECEIVES; /* who sends from a forged address cannot know the backend's SPI */
     if (is_large(datagram)) {
         story->flags |= STORY_LARGE_FROM_CLIENT;
         b->pool->backends[flow->backend].handshakes.large_in_total++;

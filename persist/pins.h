@@ -21,7 +21,8 @@
 enum pin_flag {
     PIN_CONFIRMED = 1 << 0,
     PIN_CLIENT_FRAGMENTATION = 1 << 1, /* the client announced IKEV2_FRAGMENTATION_SUPPORTED */
-    PIN_LEFT = 1 << 2, /* its sessions have gone on to another address: it lives for seconds */
+    PIN_LEFT = 1 << 2,     /* its sessions have gone on to another address: it lives for seconds */
+    PIN_RECEIVES = 1 << 3, /* the client has sent the SPI of a backend's answer: it is at its address */
 };
 
 /* Whose pin it is. */

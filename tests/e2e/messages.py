@@ -11,6 +11,7 @@ HEADER_BYTES = 28
 MARKER = bytes(4)  # before each IKE message on port 4500: RFC 3948 section 2.2
 KEEPALIVE = b"\xff"
 ZERO_SPI = bytes(8)
+EMPTY_PAYLOAD = bytes((0, 0, 0, 4))  # a generic payload header, RFC 7296 section 3.2: none follows, four bytes
 
 
 def ike(
@@ -41,7 +42,8 @@ def init(spi_i: bytes) -> bytes:
 
 
 def init_answer(spi_i: bytes, spi_r: bytes) -> bytes:
-    return ike(SA_INIT, spi_i, spi_r, flags=RESPONSE, payload=PAYLOAD_SA, body=bytes(4))
+    """A full answer to that, by its SA payload, which is empty but well-formed."""
+    return ike(SA_INIT, spi_i, spi_r, flags=RESPONSE, payload=PAYLOAD_SA, body=EMPTY_PAYLOAD)
 
 
 def auth(spi_i: bytes, spi_r: bytes, body: bytes = bytes(64)) -> bytes:

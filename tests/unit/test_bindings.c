@@ -451,6 +451,60 @@ static void test_make_room(void **state)
     end(&f);
 }
 
+/* Handshakes under way are spared while there are others, and give way in turn where there are none. */
+static void test_make_room_spares(void **state)
+{
+    const struct endpoint other = {.addr = support_addr_v4(99)};
+    struct fixture f;
+    uint32_t flow[4];
+
+    (void)state;
+    begin(&f, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
+    for (uint16_t i = 0; i < 4; i++)
+        flow[i] = add(&f, i + 1U, 500, IKE_PORT_500, ONE, i);
+    for (int i = 0; i < 3; i++)
+        pins_get(f.b.pins, flow_of(&f, flow[i])->pin)->flags |= PIN_RECEIVES;
+    bindings_make_room(&f.b, FULL, &other, PIN_NONE, 10);
+    assert_false(is_live(&f, flow[3])); /* the youngest, but the only one that may be forged */
+    assert_int_equal(pins_count(f.b.pins), 3);
+
+    flow[3] = add(&f, 4, 500, IKE_PORT_500, ONE, 20);
+    pins_get(f.b.pins, flow_of(&f, flow[3])->pin)->flags |= PIN_RECEIVES;
+    bindings_make_room(&f.b, FULL, &other, PIN_NONE, 30);
+    assert_int_equal(pins_count(f.b.pins), 3); /* nobody is refused a place for them */
+    assert_true(pins_has_room(f.b.pins));
+    end(&f);
+}
+
+/* The same for flows, and for the ports of full NAT. */
+static void test_flows_spared(void **state)
+{
+    const struct endpoint known = {.addr = support_addr_v4(2)};
+    const struct binding_request request = {.service = FULL, .port = IKE_PORT_500, .backend = UNO};
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 16);
+    const uint32_t spared = add(&f, 1, 500, IKE_PORT_500, UNO, 0);
+    pins_get(f.b.pins, flow_of(&f, spared)->pin)->flags |= PIN_RECEIVES;
+    const uint32_t second = add(&f, 2, 1000, IKE_PORT_500, UNO, 1);
+    const uint32_t third = add(&f, 2, 1001, IKE_PORT_500, UNO, 2);
+    for (uint16_t port = 1002; flows_has_room(f.b.flows, false); port++)
+        add(&f, 2, port, IKE_PORT_500, UNO, 3);
+    bindings_make_room(&f.b, FULL, &known, PIN_NONE, 10);
+    assert_true(is_live(&f, spared));
+    assert_false(is_live(&f, second));
+
+    assert_true(bindings_make_port(&f.b, &request, 10));
+    assert_true(is_live(&f, spared));
+    assert_false(is_live(&f, third));
+    while (bindings_make_port(&f.b, &request, 10))
+        ;
+    assert_true(is_live(&f, spared)); /* a port is not worth a handshake */
+    assert_int_equal(flows_count(f.b.flows), 1);
+    end(&f);
+}
+
 /* Random life: everything that may happen to bindings, and after each hundred steps the books must agree. */
 struct random_life {
     struct fixture f;
@@ -579,6 +633,8 @@ int main(void)
         cmocka_unit_test(test_a_rival_gives_way),
         cmocka_unit_test(test_a_rival_in_use_stays),
         cmocka_unit_test(test_make_room),
+        cmocka_unit_test(test_make_room_spares),
+        cmocka_unit_test(test_flows_spared),
         cmocka_unit_test(test_random),
     };
 
