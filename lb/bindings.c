@@ -323,7 +323,7 @@ static uint32_t oldest_pin(struct bindings *b)
 {
     for (int spared = 0; spared < SPARED_MAX; spared++) {
         const uint32_t index = pins_oldest_unconfirmed(b->pins);
-        if (!is_under_way(pins_get(b->pins, index)))
+        if (index == PIN_NONE || !is_under_way(pins_get(b->pins, index)))
             break;
         pins_renew(b->pins, index);
     }
@@ -334,7 +334,7 @@ static uint32_t oldest_flow(struct bindings *b)
 {
     for (int spared = 0; spared < SPARED_MAX; spared++) {
         const uint32_t index = flows_oldest_unconfirmed(b->flows);
-        if (!is_under_way(pins_get(b->pins, flows_get(b->flows, index)->pin)))
+        if (index == FLOW_NONE || !is_under_way(pins_get(b->pins, flows_get(b->flows, index)->pin)))
             break;
         flows_renew(b->flows, index);
     }

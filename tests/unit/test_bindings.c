@@ -502,6 +502,8 @@ static void test_flows_spared(void **state)
         ;
     assert_true(is_live(&f, spared)); /* a port is not worth a handshake */
     assert_int_equal(flows_count(f.b.flows), 1);
+    bindings_confirm(&f.b, spared, 11);
+    assert_false(bindings_make_port(&f.b, &request, 12)); /* where all are confirmed nobody gives way */
     end(&f);
 }
 
