@@ -144,16 +144,21 @@ static void remark_times(char *text, size_t size, const json_t *handshake, const
         remark(text, size, "%s %" JSON_INTEGER_FORMAT " time%s", what, n, n == 1 ? "" : "s");
 }
 
-static const char *truth(const json_t *value)
+/* What a server can do shows only to a client that has announced it, too. */
+static void remark_fragmentation(char *text, size_t size, const json_t *fragmentation)
 {
-    if (!json_is_boolean(value))
-        return "not known";
-    return json_is_true(value) ? "yes" : "no";
+    const json_t *client = json_object_get(fragmentation, "client");
+    const json_t *server = json_object_get(fragmentation, "server");
+
+    if (json_is_boolean(client))
+        remark(text, size, "IKE fragmentation: client %s%s", json_is_true(client) ? "yes" : "no",
+               json_is_true(server)    ? ", server yes"
+               : json_is_false(server) ? ", server no"
+                                       : "");
 }
 
 static void print_remarks(const json_t *handshake, const struct term *term)
 {
-    const json_t *fragmentation = json_object_get(handshake, "fragmentation");
     const json_t *large = json_object_get(handshake, "large_messages");
     const char *error = json_string_value(json_object_get(handshake, "error"));
     char text[512] = "";
@@ -166,10 +171,7 @@ static void print_remarks(const json_t *handshake, const struct term *term)
     remark_times(text, sizeof text, handshake, "auth_count", 2, "an IKE_AUTH message came");
     remark_times(text, sizeof text, handshake, "failovers", 1, "moved to another server");
     remark_times(text, sizeof text, handshake, "roams", 1, "went on from another place");
-    if (json_is_boolean(json_object_get(fragmentation, "client")))
-        remark(text, sizeof text, "IKE fragmentation: client %s, server %s",
-               truth(json_object_get(fragmentation, "client")),
-               truth(json_object_get(fragmentation, "server")));
+    remark_fragmentation(text, sizeof text, json_object_get(handshake, "fragmentation"));
     if (json_is_true(json_object_get(large, "in")))
         remark(text, sizeof text, "the client sent IP fragments");
     if (json_is_true(json_object_get(large, "out")))

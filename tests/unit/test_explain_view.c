@@ -41,8 +41,8 @@ static const char screen[] =
     "    auth-answered  2026-11-23T12:37:06.123Z      1h 1m ago\n"
     "    the server's error: NO_PROPOSAL_CHOSEN; IKE_SA_INIT came 3 times; an\n"
     "    IKE_AUTH message came 2 times; moved to another server 1 time; went on from\n"
-    "    another place 4 times; IKE fragmentation: client yes, server not known; the\n"
-    "    client sent IP fragments; the server sent IP fragments\n"
+    "    another place 4 times; IKE fragmentation: client yes; the client sent IP\n"
+    "    fragments; the server sent IP fragments\n"
     "  aovpn/vpn2, client port 1, SPIs - -\n"
     "    seen           2026-11-23T12:37:06.123Z      0.00s ago\n"
     "    begun by rekeying, or before ikelb's time\n"
@@ -116,6 +116,31 @@ static void test_colours(void **state)
     free(text);
 }
 
+static void test_fragmentation(void **state)
+{
+    static const struct {
+        const char *json;
+        const char *words; /* NULL: none */
+    } cases[] = {
+        {"{\"client\":true,\"server\":true}", "IKE fragmentation: client yes, server yes\n"},
+        {"{\"client\":true,\"server\":false}", "IKE fragmentation: client yes, server no\n"},
+        {"{\"client\":false,\"server\":null}", "IKE fragmentation: client no\n"},
+        {"{\"client\":null,\"server\":null}", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char json[128];
+        snprintf(json, sizeof json, "{\"verdict\":\"x\",\"handshakes\":[{\"fragmentation\":%s}]}",
+                 cases[i].json);
+        char *text = screen_of(json, 80, false, 0);
+        assert_int_equal(strstr(text, "fragmentation") == NULL, cases[i].words == NULL);
+        if (cases[i].words)
+            assert_non_null(strstr(text, cases[i].words));
+        free(text);
+    }
+}
+
 /* Long lists are cut, and say so. */
 static void test_many(void **state)
 {
@@ -159,8 +184,8 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_screen), cmocka_unit_test(test_widths),  cmocka_unit_test(test_colours),
-        cmocka_unit_test(test_many),   cmocka_unit_test(test_lenient),
+        cmocka_unit_test(test_screen),        cmocka_unit_test(test_widths), cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_fragmentation), cmocka_unit_test(test_many),   cmocka_unit_test(test_lenient),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
