@@ -126,9 +126,12 @@ static struct event event_of_pin(const struct pin *pin, uint64_t now_ms)
     };
 }
 
+/* In one millisecond the refusal was the later one: what was let in before it had used up the tokens. */
 static void consider(struct event *place, const struct event *event)
 {
-    if (place->verdict == DIAGNOSIS_NOTHING_SEEN || event->age_ms < place->age_ms)
+    const bool is_tied = event->age_ms == place->age_ms && event->verdict == DIAGNOSIS_REFUSED;
+
+    if (place->verdict == DIAGNOSIS_NOTHING_SEEN || event->age_ms < place->age_ms || is_tied)
         *place = *event;
 }
 
