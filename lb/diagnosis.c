@@ -235,17 +235,16 @@ static void say_no_auth(const struct story *story, const char *backend, struct d
             backend);
 }
 
-static void say_rejected(const struct story *story, const char *backend, struct diagnosis *out)
+static void say_rejected(uint16_t error, const char *backend, struct diagnosis *out)
 {
-    const char *name = notify_name(story->error);
+    const char *name = notify_name(error);
 
-    if (story->error == 0)
+    if (error == 0)
         say(out, "%s answered the client's first message (IKE_SA_INIT), but did not accept it.", backend);
     else if (name)
         say(out, "%s refused the client's first message (IKE_SA_INIT) with %s.", backend, name);
     else
-        say(out, "%s refused the client's first message (IKE_SA_INIT) with error number %u.", backend,
-            story->error);
+        say(out, "%s refused the client's first message (IKE_SA_INIT) with error number %u.", backend, error);
 }
 
 static const char *cause_of_refusal(enum drop_reason reason)
@@ -300,7 +299,7 @@ static void say_event(const struct diagnosis_facts *facts, const struct event *e
         say_unanswered(event->story, backend, out);
         break;
     case DIAGNOSIS_INIT_REJECTED:
-        say_rejected(event->story, backend, out);
+        say_rejected(event->story ? event->story->error : 0, backend, out);
         break;
     case DIAGNOSIS_ANSWERED_NO_AUTH:
         say_no_auth(event->story, backend, out);
@@ -310,7 +309,8 @@ static void say_event(const struct diagnosis_facts *facts, const struct event *e
             backend);
         break;
     case DIAGNOSIS_REFUSED:
-        say_refused(event->entry, out);
+        if (event->entry) /* always: a refusal is known from the journal only */
+            say_refused(event->entry, out);
         break;
     case DIAGNOSIS_TUNNEL_UNANSWERED:
         say(out,

@@ -147,6 +147,10 @@ static void test_many(void **state)
     (void)state;
     char *text = screen_of("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{},{},{}]}", 80, false, 0);
     assert_non_null(strstr(text, "  (2 more; --json shows them)\n"));
+    int shown = 0;
+    for (const char *at = text; (at = strstr(at, "client port")); at++)
+        shown++;
+    assert_int_equal(shown, EXPLAIN_VIEW_ROWS);
     free(text);
     text = screen_of("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{}]}", 80, false, 0);
     assert_null(strstr(text, "more"));
