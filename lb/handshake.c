@@ -231,6 +231,7 @@ void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
     tracking_answered(&b->tracking, index, backend);
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
     story->seen_ms = (uint32_t)now_ms;
+    story->error = 0; /* after a failover another server may have refused before */
     if (!is_full_answer(datagram)) {
         const uint16_t reason = find_reason(datagram);
         if (reason == IKE_NOTIFY_COOKIE || reason == IKE_NOTIFY_INVALID_KE_PAYLOAD)

@@ -167,6 +167,8 @@ static void test_a_refusal_has_its_reason(void **state)
     assert_true(latest(&f, flow)->flags & STORY_ANSWERED);
     assert_false(latest(&f, flow)->flags & STORY_ASKED_AGAIN);
     assert_int_equal(latest(&f, flow)->stage, STAGE_INIT_SENT);
+    from_backend(&f, flow, SUPPORT_INIT_ANSWER, 7, 0); /* it was the last answer that counts */
+    assert_int_equal(latest(&f, flow)->error, 0);
     end(&f);
 }
 
