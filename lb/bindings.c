@@ -180,6 +180,13 @@ static int displace_rival(struct bindings *b, const struct flow *flow, uint64_t 
     return 0;
 }
 
+void bindings_see_session(const struct bindings *b, struct flow *flow, uint32_t session)
+{
+    flow->session = session;
+    if (session != SESSION_NONE)
+        flow->session_generation = sessions_get(b->tracking.sessions, session)->generation;
+}
+
 int bindings_add_flow(struct bindings *b, const struct binding_request *request, uint64_t now_ms,
                       uint32_t *index, enum drop_reason *reason)
 {
@@ -191,9 +198,9 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
         .server = b->pool->backends[request->backend].server,
         .flags = (uint8_t)((request->confirmed ? FLOW_CONFIRMED : 0) | (request->moved ? FLOW_MOVED : 0)),
         .pin = request->pin,
-        .session = request->session,
     };
 
+    bindings_see_session(b, &flow, request->session);
     if (!flows_has_room(b->flows, request->confirmed)) {
         *reason = DROP_TABLE_FULL;
         return ERR_FULL;
@@ -236,6 +243,15 @@ static void expire_flow(struct bindings *b, uint32_t index, uint64_t now_ms)
     bindings_remove_flow(b, index);
     if (pin_is_due(b, pins_get(b->pins, pin), now_ms))
         remove_pin(b, pin, now_ms);
+}
+
+uint32_t bindings_session_of_flow(const struct bindings *b, const struct flow *flow)
+{
+    struct sessions *sessions = b->tracking.sessions;
+    const bool is_there = sessions_is_of(sessions, flow->session, flow->pin) &&
+                          sessions_get(sessions, flow->session)->generation == flow->session_generation;
+
+    return is_there ? flow->session : SESSION_NONE;
 }
 
 uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, enum ike_port port)

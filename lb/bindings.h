@@ -78,7 +78,13 @@ uint32_t bindings_find_esp(const struct bindings *b, uint16_t service, const str
 /* The client sends that ESP SPI on this flow. */
 void bindings_note_esp(struct bindings *b, uint32_t flow, uint32_t spi);
 
-/* The flow of a client's latest port at 500 or 4500, or FLOW_NONE. */
+/* The session was seen on this flow; SESSION_NONE: none is known. */
+void bindings_see_session(const struct bindings *b, struct flow *flow, uint32_t session);
+
+/* The session that was seen on this flow last, or SESSION_NONE if that has ended or left the flow's pin. */
+uint32_t bindings_session_of_flow(const struct bindings *b, const struct flow *flow);
+
+/* The flow of a pin's latest port at 500 or 4500, or FLOW_NONE; `pin` is one of the table. */
 uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, enum ike_port port);
 
 /* The backend has proved the client: flow and pin are confirmed. */

@@ -51,7 +51,8 @@ struct flow {
     uint16_t server;
     uint16_t source;
     uint16_t source_port;
-    uint8_t flags; /* enum flow_flag */
+    uint8_t flags;              /* enum flow_flag */
+    uint8_t session_generation; /* which of those that had its index: bindings_session_of_flow() */
     uint32_t pin;
     uint32_t client_ms;  /* the latest packet of the client, truncated likewise */
     uint32_t seen_ms;    /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */

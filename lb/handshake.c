@@ -130,8 +130,9 @@ static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direc
     flow->flags |= (uint8_t)direction;
     if ((flow->flags & FLOW_ESP_BOTH) != FLOW_ESP_BOTH)
         return;
-    if (sessions_is_of(b->tracking.sessions, flow->session, flow->pin))
-        tracking_reach(&b->tracking, flow->session, STAGE_ESTABLISHED, now_ms);
+    const uint32_t session = bindings_session_of_flow(b, flow);
+    if (session != SESSION_NONE)
+        tracking_reach(&b->tracking, session, STAGE_ESTABLISHED, now_ms);
     else
         pin_of(b, flow)->stage = STAGE_ESTABLISHED;
 }

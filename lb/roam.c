@@ -62,7 +62,7 @@ void roam_confirmed(struct bindings *b, uint32_t index, uint32_t flow_index, uin
     const bool is_natt = flow->listener % IKE_PORT_COUNT == IKE_PORT_4500;
     const bool was_natt = session->story.flags & STORY_NATT;
 
-    flow->session = index;
+    bindings_see_session(b, flow, index);
     if (is_natt)
         session->story.flags |= STORY_NATT;
     const bool same_address = addr_equal(&here.addr, &there.addr);
@@ -83,9 +83,10 @@ void roam_confirmed(struct bindings *b, uint32_t index, uint32_t flow_index, uin
 void roam_confirmed_esp(struct bindings *b, uint32_t index, uint64_t now_ms)
 {
     const struct flow *flow = flows_get(b->flows, index);
+    const uint32_t session = bindings_session_of_flow(b, flow);
 
-    if (sessions_is_of(b->tracking.sessions, flow->session, flow->pin))
-        roam_confirmed(b, flow->session, index, now_ms);
+    if (session != SESSION_NONE)
+        roam_confirmed(b, session, index, now_ms);
     else
         count(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), flow->pin, ROAM_REBIND);
 }

@@ -309,7 +309,7 @@ struct steer_choice steer(struct bindings *b, const struct steer_request *reques
                                          .backend = flow->backend,
                                          .pin = flow->pin,
                                          .moved = true,
-                                         .session = flow->session};
+                                         .session = bindings_session_of_flow(b, flow)};
         }
     }
     const uint32_t pin =

@@ -136,7 +136,12 @@ int sessions_insert(struct sessions *s, uint32_t pin, const struct story *story,
 
     uint32_t *bucket = bucket_of(s, &story->spi_i);
     s->sessions[slot] = (struct session){
-        .story = *story, .hash_next = *bucket, .confirmed = confirmed, .moves_left = SESSION_MOVES_MAX};
+        .story = *story,
+        .hash_next = *bucket,
+        .confirmed = confirmed,
+        .moves_left = SESSION_MOVES_MAX,
+        .generation = (uint8_t)(s->sessions[slot].generation + 1),
+    };
     *bucket = slot + 1;
     link_to_pin(s, slot, pin);
     *index = slot;

@@ -32,6 +32,7 @@ struct session {
     uint32_t next_id;   /* the lowest message ID of which no protected response was seen */
     uint32_t move_ms;   /* since when no move has been regained */
     uint8_t moves_left; /* of SESSION_MOVES_MAX */
+    uint8_t generation; /* of the sessions that this index has named one after the other; it comes round */
     bool confirmed;
 };
 
