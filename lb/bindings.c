@@ -262,7 +262,11 @@ uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, e
         .listener = (uint16_t)(pin->service * IKE_PORT_COUNT + port),
     };
 
-    return pin->ports[port] && pin->flow_count ? flows_find_in(b->flows, &key) : FLOW_NONE;
+    if (pin->ports[port] == 0 || pin->flow_count == 0)
+        return FLOW_NONE;
+    const uint32_t flow = flows_find_in(b->flows, &key);
+    /* Where the clients of one address are spread the port may have become another's. */
+    return flow != FLOW_NONE && pins_get(b->pins, flows_get(b->flows, flow)->pin) == pin ? flow : FLOW_NONE;
 }
 
 /* Is the proposal of persist/spis still true? */
