@@ -92,14 +92,12 @@ static void make_room(struct bindings *b, const struct steer_request *request, u
 }
 
 /* Why there would be no flow, if there is none. */
-static enum drop_reason reason_without_flow(const struct bindings *b, const struct steer_request *request,
+static enum drop_reason reason_without_flow(const struct steer_request *request,
                                             const struct steer_choice *choice)
 {
-    const bool over_limit = choice->moved && choice->pin == PIN_NONE && pins_has_room(b->pins);
-
     if (request->datagram->class == IKE_CLASS_KEEPALIVE)
         return DROP_NO_FLOW;
-    return over_limit || !request->may_pin ? DROP_RATE_LIMITED : DROP_TABLE_FULL;
+    return choice->over_limit || !request->may_pin ? DROP_RATE_LIMITED : DROP_TABLE_FULL;
 }
 
 /*
@@ -113,7 +111,7 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
     struct bindings *b = &dp->bindings;
     struct service *service = &b->pool->services[packet->service];
     const bool transparent = service->mode == CONFIG_MODE_TRANSPARENT;
-    enum drop_reason reason = reason_without_flow(b, request, choice);
+    enum drop_reason reason = reason_without_flow(request, choice);
     uint32_t flow;
 
     note_hint(dp, packet, choice->backend);

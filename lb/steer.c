@@ -262,6 +262,7 @@ static struct steer_choice steer_session_known(struct bindings *b, const struct 
     if (!sessions_may_move(b->tracking.sessions, request->session, now_ms)) {
         choice.pin = PIN_NONE;
         choice.moved = true;
+        choice.over_limit = true;
         return choice;
     }
     if (!addr_equal(&pin->client, &request->client.addr))

@@ -45,6 +45,7 @@ struct steer_choice {
     uint16_t backend; /* POOL_NONE: nowhere */
     uint32_t pin;     /* PIN_NONE: the client could not be pinned, or should not */
     bool moved;       /* the client comes from a new place */
+    bool over_limit;  /* its session has had so many new flows that this one gets none */
     uint32_t session; /* what the packet belongs to, as far as is known, or SESSION_NONE */
 };
 
