@@ -42,7 +42,16 @@ static bool is_large(const struct ike_datagram *datagram)
     return datagram->ike_len > ONE_PACKET_MAX;
 }
 
-/* The session that this message opens, and a new one if it has not been seen before. */
+/* The backend whose handshake this is has answered, and it is not that one. */
+static bool is_answered_elsewhere(const struct story *story, uint16_t backend)
+{
+    return story->flags & STORY_ANSWERED && story->backend != backend;
+}
+
+/*
+ * The session that this message opens, and a new one if it has not been seen before, or if the message goes
+ * to another backend than the one that has answered it: that may leave it without a word as well.
+ */
 static uint32_t opened_session(struct bindings *b, const struct flow *flow,
                                const struct ike_datagram *datagram, uint64_t now_ms)
 {
@@ -50,7 +59,8 @@ static uint32_t opened_session(struct bindings *b, const struct flow *flow,
     const uint32_t begun = sessions_find_begun(t->sessions, flow->pin, &datagram->header.spi_i);
     struct story story;
 
-    if (begun != SESSION_NONE)
+    if (begun != SESSION_NONE &&
+        !is_answered_elsewhere(&sessions_get(t->sessions, begun)->story, flow->backend))
         return begun;
     story =
         story_begin((uint16_t)(flow->listener / IKE_PORT_COUNT), flow->backend, flow->client_port, now_ms);
@@ -80,7 +90,7 @@ static void note_init_request(struct bindings *b, struct flow *flow, const struc
         return;
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
-    if (story->backend != flow->backend && !(story->flags & STORY_ANSWERED)) {
+    if (story->backend != flow->backend) {
         tracking_fail_over(&b->tracking, index, flow->backend);
         passive_asked(&b->pool->backends[flow->backend], &flow->client, now_ms);
     }
@@ -216,35 +226,49 @@ static uint32_t answered_session(struct bindings *b, uint32_t index, uint16_t ba
     }
     story.spi_r = h->spi_r;
     story.backend = backend;
+    story.flags &= (uint16_t)~STORY_ANSWERED;
     return tracking_begin(&b->tracking, session->pin, &story, false, now_ms);
+}
+
+static void note_answered(struct bindings *b, uint32_t index, uint16_t backend, uint64_t now_ms)
+{
+    struct story *story = &sessions_get(b->tracking.sessions, index)->story;
+
+    tracking_answered(&b->tracking, index, backend);
+    story->seen_ms = (uint32_t)now_ms;
+    story->error = 0; /* after a failover another server may have refused before */
+}
+
+static void note_reason(struct story *story, uint16_t reason)
+{
+    if (reason == IKE_NOTIFY_COOKIE || reason == IKE_NOTIFY_INVALID_KE_PAYLOAD)
+        story->flags |= STORY_ASKED_AGAIN;
+    else
+        story->error = reason;
 }
 
 void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
                         const struct ike_datagram *datagram, uint64_t now_ms)
 {
     const struct ike_header *h = &datagram->header;
-    uint32_t index =
+    const uint32_t index =
         pin == PIN_NONE ? SESSION_NONE : sessions_find_begun(b->tracking.sessions, pin, &h->spi_i);
 
     passive_answered(&b->pool->backends[backend]);
     if (index == SESSION_NONE)
         return;
-    tracking_answered(&b->tracking, index, backend);
-    struct story *story = &sessions_get(b->tracking.sessions, index)->story;
-    story->seen_ms = (uint32_t)now_ms;
-    story->error = 0; /* after a failover another server may have refused before */
-    if (!is_full_answer(datagram)) {
-        const uint16_t reason = find_reason(datagram);
-        if (reason == IKE_NOTIFY_COOKIE || reason == IKE_NOTIFY_INVALID_KE_PAYLOAD)
-            story->flags |= STORY_ASKED_AGAIN;
-        else
-            story->error = reason;
-        return;
+    uint32_t session = SESSION_NONE;
+    if (is_full_answer(datagram)) {
+        note_fragmentation(b, backend, &sessions_get(b->tracking.sessions, index)->story, datagram);
+        session = answered_session(b, index, backend, h, now_ms);
     }
-    note_fragmentation(b, backend, story, datagram);
-    index = answered_session(b, index, backend, h, now_ms);
-    if (index != SESSION_NONE)
-        tracking_reach(&b->tracking, index, STAGE_INIT_ANSWERED, now_ms);
+    if (session != SESSION_NONE) {
+        note_answered(b, session, backend, now_ms);
+        tracking_reach(&b->tracking, session, STAGE_INIT_ANSWERED, now_ms);
+    } else if (sessions_get(b->tracking.sessions, index)->story.backend == backend) {
+        note_answered(b, index, backend, now_ms);
+        note_reason(&sessions_get(b->tracking.sessions, index)->story, find_reason(datagram));
+    } /* else it is the late word of a backend that the handshake has left */
 }
 
 /* An SA that was made by rekeying, inside encryption, or before our time: it is learnt from its backend. */
