@@ -283,14 +283,38 @@ static uint32_t learn_session(struct bindings *b, const struct flow *flow, const
     story.flags = STORY_REKEYED | STORY_ANSWERED;
     if (flow->listener % IKE_PORT_COUNT == IKE_PORT_4500)
         story.flags |= STORY_NATT;
-    return tracking_begin(&b->tracking, flow->pin, &story, true, now_ms);
+    const uint32_t index = tracking_begin(&b->tracking, flow->pin, &story, true, now_ms);
+    if (index != SESSION_NONE)
+        sessions_get(b->tracking.sessions, index)->next_id = SESSION_ID_UNKNOWN;
+    return index;
+}
+
+/* The backend has answered this message ID. */
+static void note_response(struct session *session, const struct ike_header *h)
+{
+    if (h->flags & IKE_FLAG_RESPONSE &&
+        (session->next_id == SESSION_ID_UNKNOWN || h->message_id >= session->next_id))
+        session->next_id = h->message_id + 1;
+}
+
+/* A response that proves nothing may still be the first that is seen of a session: the next one will prove
+ * something. */
+static void note_doubtful(struct bindings *b, uint16_t service, const struct ike_datagram *datagram)
+{
+    const struct ike_header *h = &datagram->header;
+    const uint32_t index = sessions_find(b->tracking.sessions, service, &h->spi_i, &h->spi_r);
+
+    if (index != SESSION_NONE && header_is_encrypted(h) &&
+        sessions_get(b->tracking.sessions, index)->next_id == SESSION_ID_UNKNOWN)
+        note_response(sessions_get(b->tracking.sessions, index), h);
 }
 
 /*
  * Does this message of the backend show that it knows the client to be where the flow leads, and not only
  * that somebody there has repeated an old request? A server answers a repeated request once more, to wherever
  * it came from (RFC 7296 section 2.1); but only the client can make a request with a message ID that was not
- * answered before, and a server sends requests of its own to where it believes the client. IKEv1 has no
+ * answered before, and a server sends requests of its own to where it believes the client. Where it is not
+ * known what was answered before a response shows nothing. IKEv1 has no
  * roaming, and its message IDs have no order (RFC 2408 section 3.1): there the address must be the same.
  */
 static bool is_fresh(const struct bindings *b, const struct session *session, const struct endpoint *client,
@@ -337,8 +361,7 @@ static void note_protected(struct bindings *b, uint32_t flow_index, const struct
     if (session->story.backend != flow->backend)
         return;
     sessions_confirm(t->sessions, index);
-    if (h->flags & IKE_FLAG_RESPONSE && h->message_id >= session->next_id)
-        session->next_id = h->message_id + 1;
+    note_response(session, h);
     session->story.seen_ms = (uint32_t)now_ms;
     if (is_large(datagram)) {
         session->story.flags |= STORY_LARGE_FROM_SERVER;
@@ -371,6 +394,8 @@ bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike
             note_protected(b, index, datagram, now_ms);
         else if (header_is_init_response(&datagram->header))
             handshake_answered(b, flow->pin, flow->backend, datagram, now_ms);
+        else
+            note_doubtful(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), datagram);
     }
     if (is_proof)
         flow->flags &= (uint8_t)~FLOW_MOVED;

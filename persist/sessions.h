@@ -23,13 +23,16 @@
 #define SESSION_MOVES_MAX      4
 #define SESSION_MOVE_REGAIN_MS 1000
 
+/* The session was learnt from something else than a response: what was answered before is not known. */
+#define SESSION_ID_UNKNOWN UINT32_MAX
+
 struct session {
     struct story story;
     uint32_t pin;
     uint32_t pin_next; /* the next older session of the same pin, or SESSION_NONE */
     uint32_t pin_prev;
     uint32_t hash_next;
-    uint32_t next_id;   /* the lowest message ID of which no protected response was seen */
+    uint32_t next_id;   /* the lowest message ID without a protected response so far; SESSION_ID_UNKNOWN */
     uint32_t move_ms;   /* since when no move has been regained */
     uint8_t moves_left; /* of SESSION_MOVES_MAX */
     uint8_t generation; /* of the sessions that this index has named one after the other; it comes round */
