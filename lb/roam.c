@@ -63,8 +63,7 @@ void roam_confirmed(struct bindings *b, uint32_t index, uint32_t flow_index, uin
     const bool was_natt = session->story.flags & STORY_NATT;
 
     bindings_see_session(b, flow, index);
-    if (is_natt)
-        session->story.flags |= STORY_NATT;
+    session->story.flags = (uint16_t)((session->story.flags & ~STORY_NATT) | (is_natt ? STORY_NATT : 0));
     const bool same_address = addr_equal(&here.addr, &there.addr);
     if (same_address && (here.port == there.port || was_natt != is_natt)) {
         session->story.client_port = here.port; /* from 500 to 4500 is the way of each handshake, no move */
