@@ -16,7 +16,8 @@ from .vici import Message, Vici, section, text, texts
 from .workspace import Workspace
 
 POLL_S = 0.1
-QUEUE_S = 2.0
+# So long an attempt may wait in charon's queue on a machine that is drowned by a flood.
+QUEUE_S = 10.0
 
 
 @dataclass(frozen=True)
