@@ -79,7 +79,10 @@ class Vici:
 
     def events(self) -> Iterator[tuple[str, Message]]:
         """Waits for events and yields name and message, until the connection is closed from either side."""
-        self._socket.settimeout(None)
+        try:
+            self._socket.settimeout(None)
+        except OSError:
+            return  # Closed before the waiting began.
         while True:
             try:
                 kind, name, message = self._receive()
