@@ -59,23 +59,38 @@ def check_flood(mode: str, max_clients: int) -> None:
             time.sleep(1.0)
             begin, seen = time.monotonic(), accounted_for(balancer)
             flood = Flood(bench, PACKETS)
-            all_connected(bench.clients.connect_all(NEWCOMERS))
+            late = connect_newcomers(bench)
             connected_s = time.monotonic() - begin
             flooded = flood.wait()
             end = begin + flooded.seconds
+            if late:
+                all_connected(bench.clients.connect_all(late))
             wait_for(lambda: time.monotonic() > end + 1.0, "the last answers")
             equal(flooded.packets, PACKETS, "packets of the flood")
             counts = [(pinger.answered(*span), pinger.sent(*span)) for span in ((calm, begin), (begin, end))]
         grown_kib = resident_kib(balancer) - before_kib
         print(f"flood, {mode}: {flooded.packets} packets in {flooded.seconds:.2f} s ({flooded.rate_kpps:.0f} kpps), of "
               f"which ikelb saw {accounted_for(balancer) - seen}; pings of established clients answered: before "
-              f"{of(*counts[0])}, meanwhile {of(*counts[1])}; 40 new clients connected within {connected_s:.2f} s; "
-              f"memory grew by {grown_kib} KiB; tables {balancer.status()['tables']}, drops {+drops(balancer)}")
+              f"{of(*counts[0])}, meanwhile {of(*counts[1])}; {len(NEWCOMERS) - len(late)} of {len(NEWCOMERS)} new "
+              f"clients connected within {connected_s:.2f} s, the others at their next attempt; memory grew by "
+              f"{grown_kib} KiB; tables {balancer.status()['tables']}, drops {+drops(balancer)}")
         assert grown_kib < GROWTH_KIB, f"memory grew by {grown_kib} KiB"
         wait_empty(balancer, end + HALF_OPEN_S + ALLOWANCE_S)
         equal(homes(bench), before, "the backends of the settled clients")
         everybody = {*SETTLED, *NEWCOMERS}
         equal(bench.ping_tunnels(), everybody, "clients whose tunnels carry pings afterwards")
+
+
+def connect_newcomers(bench: Bench) -> list[int]:
+    """New clients connect in the midst of a flood. Those that did not at their first attempt.
+
+    When a busy server asks a second time for a cookie, a strongSwan client that gets the answer to its first one signs
+    what it sent last, and authentication fails. On two cores it is hardly ever seen, on one now and then.
+    """
+    outcomes = bench.clients.connect_all(NEWCOMERS)
+    late = [outcome.client for outcome in outcomes if not outcome.connected]
+    assert len(late) <= len(outcomes) // 2, f"clients {late} did not connect during the flood"
+    return late
 
 
 def test_spoofed_transparent() -> None:
