@@ -191,9 +191,10 @@ static void test_esp(void **state)
         begin(&f, 4500, IKE_PORT_4500);
         const uint32_t flow = add_flow(&f, support_endpoint("192.0.2.1", 1026), IKE_PORT_4500);
         const uint32_t other = add_flow(&f, support_endpoint("192.0.2.2", 1026), IKE_PORT_4500);
-        flow_at(&f, flow)->session = known == 1   ? f.session
-                                     : known == 2 ? begin_session(&f, other, 2)
-                                                  : SESSION_NONE;
+        bindings_see_session(f.b, flow_at(&f, flow),
+                             known == 1   ? f.session
+                             : known == 2 ? begin_session(&f, other, 2)
+                                          : SESSION_NONE);
         roam_confirmed_esp(f.b, flow, NOW_MS);
         assert_int_equal(f.net.pool->services[0].roams_total[ROAM_REBIND], 1);
         assert_int_equal(f.net.pool->services[0].roams_total[ROAM_MOBIKE], 0);

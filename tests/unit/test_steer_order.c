@@ -277,13 +277,11 @@ static const struct steer_case cases[] = {
      .to = NOWHERE, .pin_after = NOWHERE},
 };
 
-/* What the flows that know an ESP SPI belong to. */
-#define ESP_SESSION 17
-
 struct fixture {
     struct support_net net;
     struct bindings *b;
     struct endpoint client; /* on 4500 */
+    uint32_t esp_session;   /* that the latest flow which knows an ESP SPI belongs to */
     struct ike_datagram datagram;
     uint8_t data[SUPPORT_MESSAGE_MAX];
 };
@@ -411,7 +409,8 @@ static void know_esp(struct fixture *f, const struct steer_case *t)
         const struct pin_key key = bindings_pin_key(f->b, 0, &client);
         const uint32_t flow = add_flow(f, &client, ats[i], !t->esp_unproved);
         bindings_note_esp(f->b, flow, 0xc0ffee01);
-        flows_get(f->b->flows, flow)->session = ESP_SESSION;
+        f->esp_session = add_session(f, flows_get(f->b->flows, flow)->pin, ats[i], client.port, false);
+        bindings_see_session(f->b, flows_get(f->b->flows, flow), f->esp_session);
         if (t->pin) /* where each port has a pin of its own, it leads where the client's would */
             bindings_move_pin(f->b, pins_find(f->b->pins, &key), backend_of(t->pin));
     }
@@ -467,7 +466,8 @@ static void check_pin(struct fixture *f, const struct steer_case *t, const struc
 }
 
 /* What is known of the packet's session goes with it to its flow; a pin or a schedule knows nothing. */
-static uint32_t session_after(const struct steer_case *t, const struct steer_request *request)
+static uint32_t session_after(const struct fixture *f, const struct steer_case *t,
+                              const struct steer_request *request)
 {
     switch (t->rule) {
     case STEER_FLOW:
@@ -475,7 +475,7 @@ static uint32_t session_after(const struct steer_case *t, const struct steer_req
     case STEER_SESSION:
         return request->session;
     case STEER_ESP:
-        return ESP_SESSION;
+        return f->esp_session;
     case STEER_PIN:
     case STEER_FAIL_OVER:
     case STEER_SCHEDULE:
@@ -512,7 +512,7 @@ static void try_case(const struct steer_case *t, enum config_mode mode, bool spr
         fail_msg("%s, %s: rule %d to %d, moved %d", t->label, how, (int)choice.rule,
                  (int)at_of(choice.backend), choice.moved);
     check_pin(&f, t, &choice, how);
-    if (choice.session != session_after(t, &request))
+    if (choice.session != session_after(&f, t, &request))
         fail_msg("%s, %s: session %u", t->label, how, choice.session);
     assert_int_equal(f.net.pool->services[0].conflicts_total, t->rule == STEER_CONFLICT);
     support_net_deinit(&f.net);
