@@ -16,6 +16,7 @@
     X(TABLE_FULL, "table_full")           /* full NAT: no room for a flow */                                 \
     X(NO_SNAT_PORT, "no_snat_port")       /* full NAT: all source ports are in use */                        \
     X(NO_SNAT_ADDRESS, "no_snat_address") /* full NAT: no source address leads to the backend */             \
+    X(RECEIVE_BUSY, "receive_busy")       /* it came while a socket's queue was full: too much at once */    \
     X(SEND_BUSY, "send_busy")             /* the kernel's send queue is full */                              \
     X(SEND_FAILED, "send_failed")         /* the kernel refused to send: no route, or a firewall */          \
     /* IP fragments that did not come together (lb/reassembly.h); counted by the kernel, and for the whole   \

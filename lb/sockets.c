@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/in6.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -132,6 +133,16 @@ int sockets_open_raw(int family)
         return -errno;
     set_buffers(fd);
     return fd;
+}
+
+uint32_t sockets_lost(int fd)
+{
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t len = sizeof info;
+
+    /* It cannot fail with a socket of ours; if it did, nothing would be known to be lost. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len);
+    return info[SK_MEMINFO_DROPS];
 }
 
 void sockets_read_info(struct msghdr *msg, struct sockets_info *info)

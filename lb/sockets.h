@@ -23,6 +23,10 @@ int sockets_open_return(int family, uint16_t *port);
 /* The raw socket that takes packets with their IP header. Or -errno. */
 int sockets_open_raw(int family);
 
+/* How many datagrams the kernel has dropped since the socket was opened, its queue being full; comes round at
+ * 2^32. */
+uint32_t sockets_lost(int fd);
+
 /* What the control messages of a received datagram say; fields without one keep their value. */
 struct sockets_info {
     uint8_t tos;

@@ -76,9 +76,17 @@ def check_flood(mode: str, max_clients: int) -> None:
               f"{grown_kib} KiB; tables {balancer.status()['tables']}, drops {+drops(balancer)}")
         assert grown_kib < GROWTH_KIB, f"memory grew by {grown_kib} KiB"
         wait_empty(balancer, end + HALF_OPEN_S + ALLOWANCE_S)
+        equal(drops(balancer)["receive_busy"], queue_overflows(bench), "packets that a full queue lost")
         equal(homes(bench), before, "the backends of the settled clients")
         everybody = {*SETTLED, *NEWCOMERS}
         equal(bench.ping_tunnels(), everybody, "clients whose tunnels carry pings afterwards")
+
+
+def queue_overflows(bench: Bench) -> int:
+    """How many datagrams the kernel has dropped since a UDP socket's queue was full, in ikelb's namespace."""
+    rows = [line.split() for line in bench.topology.lb.run("cat", "/proc/net/snmp").splitlines()
+            if line.startswith("Udp:")]
+    return int(dict(zip(*rows, strict=True))["RcvbufErrors"])
 
 
 def connect_newcomers(bench: Bench) -> list[int]:
