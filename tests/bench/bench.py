@@ -28,6 +28,11 @@ LOAD = ROOT / "build/release/load"
 CLIENT_PORT = 40000
 WINDOW = 512
 CORE = "0"
+OTHER_CORE = "1"
+
+FLOOD = ROOT / "build/release/tests/flood"
+FORGED_NET = "198.18.0.0/15"
+FLOOD_PACKETS_MAX = 100_000_000  # more than it sends in its time
 
 NGINX = """
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -187,6 +192,37 @@ def measure_rates(options: argparse.Namespace) -> None:
         print(line + f"{lost[name, 'in'] + lost[name, 'out']:>8}")
 
 
+@contextmanager
+def flood(bench: Bench, seconds: float) -> Iterator[None]:
+    """Forged IKE_SA_INITs to the VIP, from the other core, as fast as that goes."""
+    argv = ["taskset", "-c", OTHER_CORE, str(FLOOD), FORGED_NET, VIP[4], str(FLOOD_PACKETS_MAX), str(seconds), "1"]
+    process = bench.workspace.processes.start("flood", argv, bench.workspace.directory / "flood.out",
+                                              namespace=bench.topology.clients)
+    try:
+        yield
+    finally:
+        bench.workspace.processes.stop([process])
+
+
+def measure_flood(options: argparse.Namespace) -> None:
+    """Clients that were there before, with a flood of forged handshakes and without, round by round."""
+    ratios, calm_rates, flooded_rates = [], [], []
+    with Workspace("bench") as workspace:
+        bench = Bench(workspace, 50, options)
+        with ikelb(bench) as destination:
+            bench.inward(destination, 0.3)
+            for _ in range(options.rounds):
+                calm, _ = bench.inward(destination, options.seconds)
+                with flood(bench, options.seconds + 1.0):
+                    flooded, _ = bench.inward(destination, options.seconds)
+                calm_rates.append(calm)
+                flooded_rates.append(flooded)
+                ratios.append(flooded / calm)
+    print(f"\nclients that were there before, to the server: {statistics.median(calm_rates) / 1e3:.0f} kpps, in a flood of "
+          f"forged handshakes {statistics.median(flooded_rates) / 1e3:.0f} kpps: ratio {statistics.median(ratios):.2f} "
+          f"({min(ratios):.2f} to {max(ratios):.2f})")
+
+
 def resident_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
@@ -223,6 +259,7 @@ def main() -> int:
     parser.add_argument("--memory-clients", type=int, default=100000, help="for the figure of memory a client")
     options = parser.parse_args()
     measure_rates(options)
+    measure_flood(options)
     measure_memory(options)
     return 0
 
