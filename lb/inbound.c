@@ -146,6 +146,22 @@ static bool is_over_limit(struct dataplane *dp, const struct steer_request *requ
     return !limiter_take(dp->limiter, &request->client.addr, now_ms);
 }
 
+/*
+ * The session that the packet's SPIs name. A client that has gone from IPv6 to IPv4 can only be followed by
+ * full NAT: transparent mode has no packet for a server of the other family.
+ */
+static uint32_t session_to_follow(const struct bindings *b, const struct packet *packet,
+                                  const struct ike_datagram *datagram)
+{
+    const uint32_t session = steer_session(b, packet->service, datagram);
+
+    if (session == SESSION_NONE || b->pool->services[packet->service].mode == CONFIG_MODE_FULL_NAT)
+        return session;
+    const uint16_t backend = sessions_get(b->tracking.sessions, session)->story.backend;
+    const bool fits = addr_family(&b->pool->backends[backend].addr) == addr_family(&packet->src.addr);
+    return fits ? session : SESSION_NONE;
+}
+
 /* A packet without a flow, or an IKE message, which may have to leave its flow. */
 static void steer_client(struct dataplane *dp, const struct packet *packet,
                          const struct ike_datagram *datagram, uint32_t flow, uint64_t now_ms,
@@ -158,7 +174,7 @@ static void steer_client(struct dataplane *dp, const struct packet *packet,
         .client = packet->src,
         .datagram = datagram,
         .flow = flow,
-        .session = steer_session(b, packet->service, datagram),
+        .session = session_to_follow(b, packet, datagram),
         .may_pin = datagram->class != IKE_CLASS_KEEPALIVE,
     };
 
