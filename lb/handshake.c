@@ -297,15 +297,13 @@ static void note_response(struct session *session, const struct ike_header *h)
         session->next_id = h->message_id + 1;
 }
 
-/* A response that proves nothing may still be the first that is seen of a session: the next one will prove
- * something. */
-static void note_doubtful(struct bindings *b, uint16_t service, const struct ike_datagram *datagram)
+void handshake_note_response(struct bindings *b, uint16_t service, const struct ike_datagram *datagram)
 {
+    if (datagram->class != IKE_CLASS_IKE || !header_is_encrypted(&datagram->header))
+        return;
     const struct ike_header *h = &datagram->header;
     const uint32_t index = sessions_find(b->tracking.sessions, service, &h->spi_i, &h->spi_r);
-
-    if (index != SESSION_NONE && header_is_encrypted(h) &&
-        sessions_get(b->tracking.sessions, index)->next_id == SESSION_ID_UNKNOWN)
+    if (index != SESSION_NONE)
         note_response(sessions_get(b->tracking.sessions, index), h);
 }
 
@@ -395,7 +393,7 @@ bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike
         else if (header_is_init_response(&datagram->header))
             handshake_answered(b, flow->pin, flow->backend, datagram, now_ms);
         else
-            note_doubtful(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), datagram);
+            handshake_note_response(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), datagram);
     }
     if (is_proof)
         flow->flags &= (uint8_t)~FLOW_MOVED;

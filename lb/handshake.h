@@ -26,6 +26,12 @@ void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
                         const struct ike_datagram *datagram, uint64_t now_ms);
 
 /*
+ * A datagram of a backend goes to a client, whether it proves anything or not: what it answers is no new
+ * request from now on.
+ */
+void handshake_note_response(struct bindings *b, uint16_t service, const struct ike_datagram *datagram);
+
+/*
  * Does this datagram of a backend prove a client to be there? Of a session that is known to be elsewhere, an
  * answer proves it only if it is the first to its request.
  */

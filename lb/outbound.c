@@ -88,6 +88,7 @@ static void learn_from_reply(struct dataplane *dp, const struct packet *packet,
         learn_from_backend(dp, packet, datagram, backend, now_ms);
     else if (datagram->class == IKE_CLASS_IKE && header_is_init_response(&datagram->header))
         handshake_answered(b, pins_find(b->pins, &key), backend, datagram, now_ms);
+    handshake_note_response(b, service, datagram);
 }
 
 /* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes
