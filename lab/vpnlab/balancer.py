@@ -129,6 +129,12 @@ class Balancer:
         """Runs an `ikelb` subcommand in ikelb's namespace and returns what it printed."""
         return self._topology.lb.run(str(binary()), *argv)
 
+    def explain(self, address: str) -> dict[str, Any]:
+        """What `ikelb explain` says of the client at an address."""
+        argv = [str(binary()), "explain", "--json", "--socket", str(self.socket), address]
+        # 1: the client is not served.
+        return json.loads(self._topology.lb.run(*argv, statuses=(0, 1)))
+
     def reload(self) -> None:
         """Asks by SIGHUP to read the file again; returns at once."""
         self.process.send(signal.SIGHUP)

@@ -79,6 +79,10 @@ class Clients(charon.Charon):
         for client in clients:
             self.vici.command("load-conn", {f"c{client}": self._connection(client)})
 
+    def change(self, client: int, connection: Message) -> None:
+        """Gives the connection of one client, which is loaded already, other keys."""
+        self.vici.command("load-conn", {f"c{client}": {**self._connection(client), **connection}})
+
     def connect_all(self, clients: Iterable[int], timeout_s: float = 30.0) -> list[Outcome]:
         """Lets the clients connect, all at once, and waits until each is connected or has given up."""
         wanted = list(clients)
@@ -124,6 +128,10 @@ class Clients(charon.Charon):
         """Ends the clients' tunnels by a DELETE to their servers, and waits for the answers."""
         for client in clients:
             self.vici.command("terminate", {"ike": f"c{client}", "timeout": 5000, "loglevel": -1})
+
+    def rekey(self, client: int) -> None:
+        """Lets a client ask its server for new keys of their IKE SA; does not wait for them."""
+        self.vici.command("rekey", {"ike": f"c{client}"})
 
     def _tunnels_of(self, clients: Iterable[int] | None) -> dict[int, str]:
         chosen = None if clients is None else set(clients)

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from .shell import LabError, run
@@ -33,9 +33,11 @@ class Namespace:
         """The command line that runs argv inside; its process id stays the same through `ip netns exec`."""
         return ["ip", "netns", "exec", self.name, *argv]
 
-    def run(self, *argv: str, stdin: str | None = None, timeout_s: float = 60.0) -> str:
-        """Runs a program inside the namespace to its end and returns what it printed."""
-        return run(self.command(*argv), stdin=stdin, timeout_s=timeout_s)
+    def run(
+        self, *argv: str, stdin: str | None = None, timeout_s: float = 60.0, statuses: Container[int] = (0,)
+    ) -> str:
+        """Runs a program inside the namespace to its end and returns what it printed; see `shell.run`."""
+        return run(self.command(*argv), stdin=stdin, timeout_s=timeout_s, statuses=statuses)
 
     def ip(self, *args: str) -> str:
         """`ip ARGS` on the namespace."""

@@ -56,7 +56,7 @@ def table(results: Sequence[Result], colour: bool) -> str:
     widths = [max(len(text) for text in column) for column in zip(*(cells for _, cells in rows), *zip(*HEADS))]
     # The word over two columns may be as wide as both.
     widths[5] = max(len(HEADS[5][1]), *(len(cells[5]) for _, cells in rows), len(HEADS[5][0]) - widths[6] - 2)
-    lines = [_paint(line, BOLD, colour) for line in _head(widths)]
+    lines = [paint(line, BOLD, colour) for line in _head(widths)]
     previous = ""
     for result, cells in rows:
         if result.scenario.name == previous:
@@ -65,9 +65,9 @@ def table(results: Sequence[Result], colour: bool) -> str:
             lines.append("")
         previous = result.scenario.name
         if result.failure:
-            lines.append(_paint(f"{_line(cells[:2], widths)}  failed: {result.failure.splitlines()[0]}", RED, colour))
+            lines.append(paint(f"{_line(cells[:2], widths)}  failed: {result.failure.splitlines()[0]}", RED, colour))
         else:
-            lines.append(_paint(_line(cells, widths), GREEN if result.everybody else RED, colour))
+            lines.append(paint(_line(cells, widths), GREEN if result.everybody else RED, colour))
     return "\n".join(lines)
 
 
@@ -146,5 +146,6 @@ def _line(cells: Sequence[str], widths: Sequence[int], left: Sequence[int] = LEF
     return "  ".join(cell.ljust(width) if at in left else cell.rjust(width) for at, (cell, width) in pairs)
 
 
-def _paint(line: str, paint: str, colour: bool) -> str:
-    return f"{paint}{line}{PLAIN}" if colour else line
+def paint(line: str, ink: str, colour: bool) -> str:
+    """The line in one of the inks above, if there is to be colour."""
+    return f"{ink}{line}{PLAIN}" if colour else line

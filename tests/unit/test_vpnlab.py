@@ -1,7 +1,11 @@
 """The parts of the lab's package (lab/vpnlab) that need no root: formats, figures, the ending of processes."""
 
+import contextlib
+import io
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -10,12 +14,29 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
+ROOT = Path(__file__).resolve().parents[2]
 
-from vpnlab import balancer, processes, report, servers, traffic, vici, workspace  # noqa: E402
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "lab"))
+
+from vpnlab import (  # noqa: E402
+    __main__ as command_line,
+    balancer,
+    diagnosis_report,
+    noise,
+    processes,
+    report,
+    servers,
+    shell,
+    situations,
+    traffic,
+    vici,
+    workspace,
+)
+from vpnlab.diagnosis import Finding  # noqa: E402
 from vpnlab.scenarios import MODES, SCENARIOS, Plan, Result  # noqa: E402
 from vpnlab.shell import LabError  # noqa: E402
+from vpnlab.situations import Place, Situation  # noqa: E402
 
 
 class Vici(unittest.TestCase):
@@ -86,6 +107,107 @@ class Figures(unittest.TestCase):
         self.assertEqual(len({len(line) for line in rows}), 1)
         self.assertEqual(["full-nat" in row for row in rows], [True, False] * len(SCENARIOS))
         self.assertNotIn("\033", "".join(lines))
+
+
+class Situations(unittest.TestCase):
+    def test_there_is_one_for_each_verdict_of_ikelb(self) -> None:
+        header = (ROOT / "lb/diagnosis.h").read_text()
+        verdicts = re.findall(r'^    X\([A-Z_]+, "([a-z-]+)", (?:true|false)\)', header, re.MULTILINE)
+        others = (situations.MOVED, situations.ARRIVED, situations.IDLE, situations.FORGOTTEN)
+        shown = {situation.verdict for situation in (*situations.SITUATIONS, *others)}
+        self.assertEqual(len(verdicts), 11)
+        self.assertEqual(shown, set(verdicts))
+
+    def test_two_that_share_a_failing_verdict_are_told_apart_by_the_advice(self) -> None:
+        for verdict in ("init-unanswered", "answered-no-auth", "auth-unanswered", "refused"):
+            sharing = [one.advice for one in situations.SITUATIONS if one.verdict == verdict]
+            with self.subTest(verdict=verdict):
+                self.assertEqual(len(set(sharing)), len(sharing))
+
+    def test_a_place_drops_what_is_lost_there_and_no_more(self) -> None:
+        here = Situation("a", "x", Place.SERVERS, "udp dport 4500")
+        elsewhere = Situation("b", "x", Place.CLIENT, "udp dport 500")
+        nowhere = Situation("c", "x")
+        rules = situations.rules(Place.SERVERS, {"192.0.2.1": here, "192.0.2.2": elsewhere, "192.0.2.3": nowhere})
+        want = (
+            "table inet lost-servers\n"
+            "delete table inet lost-servers\n"
+            "table inet lost-servers {\n"
+            "    chain lost {\n"
+            "        type filter hook input priority filter\n"
+            "        ip saddr 192.0.2.1 udp dport 4500 counter drop\n"
+            "    }\n"
+            "}\n"
+        )
+        self.assertEqual(rules, want)
+
+
+class Diagnosis(unittest.TestCase):
+    plain = Situation("the client is somewhere, and does not get any further", "refused")
+    particular = Situation("the same", "refused", advice="fragmentation")
+    summary = "The server has not answered the first message of the client for quite some time now. " * 2
+
+    def test_verdict_and_advice_must_be_right(self) -> None:
+        advice = ["Look in the log.", "Enable fragmentation."]
+        self.assertTrue(Finding(self.plain, "", "refused", "").right)
+        self.assertFalse(Finding(self.plain, "", "moved", "", advice).right)
+        self.assertTrue(Finding(self.particular, "", "refused", "", advice).right)
+        self.assertFalse(Finding(self.particular, "", "refused", "", advice[:1]).right)
+        self.assertEqual(Finding(self.particular, "", "refused", "", advice).telling_advice(), advice[1])
+        self.assertEqual(Finding(self.plain, "", "refused", "", advice).telling_advice(), "")
+
+    def test_table_is_as_wide_as_the_terminal(self) -> None:
+        findings = [Finding(self.plain, "", "refused", self.summary)] * 2
+        for terminal, width in ((10, 72), (80, 80), (116, 116), (400, 160)):
+            with self.subTest(terminal=terminal):
+                table = diagnosis_report.table(findings, terminal, colour=False)
+                lines = table.split("\n\n")[0].splitlines()
+                self.assertEqual(max(map(len, lines)), width)
+                words = " ".join(line[37:] for line in lines[2:]).split()  # The first two columns end there.
+                self.assertEqual(words, 2 * self.summary.split())
+
+    def test_a_wrong_verdict_shows_without_colour(self) -> None:
+        right, wrong = Finding(self.plain, "", "refused", "Yes."), Finding(self.plain, "", "moved", "No.")
+        good = diagnosis_report.table([right, right], 116, colour=False)
+        bad = diagnosis_report.table([right, wrong], 116, colour=False)
+        self.assertNotIn("wrong", good)
+        self.assertIn("2 of 2 verdicts are right", good)
+        self.assertRegex(bad, r"moved +No\.\n.*\(wrong:")
+        self.assertIn("1 of 2 verdicts are right", bad)
+        self.assertNotIn("\033", good + bad)
+
+    def test_noise_is_first_messages_with_an_spi(self) -> None:
+        message = noise.first_message(bytes(7))
+        spi_i, spi_r, _, version, exchange, flags, number, length = struct.unpack_from("!8s8sBBBBII", message)
+        self.assertNotEqual(spi_i, bytes(8))
+        self.assertEqual((spi_r, version, exchange, flags, number), (bytes(8), 0x20, 34, 0x08, 0))
+        self.assertEqual(length, len(message))
+
+
+class CommandLine(unittest.TestCase):
+    def wants(self, *argv: str) -> bool:
+        return command_line._wants_diagnosis(command_line._arguments(argv))
+
+    def test_when_clients_in_trouble_are_shown(self) -> None:
+        self.assertTrue(self.wants())
+        self.assertTrue(self.wants("--mode", "transparent"))
+        self.assertTrue(self.wants("--scenario", "slow", "--scenario", "diagnosis"))
+        self.assertFalse(self.wants("--scenario", "slow"))
+        self.assertFalse(self.wants("--mode", "full-nat"))
+        self.assertFalse(self.wants("--ipv6"))
+
+    def test_what_cannot_be_is_refused(self) -> None:
+        for other in (("--ipv6",), ("--mode", "full-nat")):
+            with self.subTest(other=other), contextlib.redirect_stderr(io.StringIO()) as complaint:
+                with self.assertRaises(SystemExit):
+                    self.wants("--scenario", "diagnosis", *other)
+                self.assertIn("transparent mode only", complaint.getvalue())
+
+    def test_exit_statuses_that_are_no_failure(self) -> None:
+        argv = ["sh", "-c", "echo said; exit 1"]
+        self.assertEqual(shell.run(argv, statuses=(0, 1)), "said\n")
+        with self.assertRaises(LabError):
+            shell.run(argv)
 
 
 class Logs(unittest.TestCase):
