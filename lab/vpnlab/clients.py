@@ -1,11 +1,13 @@
 """Many VPN clients in one strongSwan process, each with a connection, an address and an identity of its own."""
 
+import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from . import charon, pki, traffic
 from .pinger import Pinger
@@ -18,6 +20,8 @@ from .workspace import Workspace
 POLL_S = 0.1
 # So long an attempt may wait in charon's queue on a machine that is drowned by a flood.
 QUEUE_S = 10.0
+
+_INITIATING = re.compile(r"\binitiating IKE_SA (\S+)\[\d+\]")
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,10 @@ class Clients(charon.Charon):
         watch = _Watch(self.connect())
         started: dict[str, float] = {}
         try:
-            self._initiate(wanted, started)
-            self._await(started, watch, time.monotonic() + timeout_s)
+            with self.log.open(errors="replace") as log:
+                log.seek(0, os.SEEK_END)
+                self._initiate(wanted, started)
+                self._await(started, watch, log, time.monotonic() + timeout_s)
         finally:
             watch.close()
         now = time.monotonic()
@@ -143,10 +149,14 @@ class Clients(charon.Charon):
             # A timeout of -1 returns at once; the tunnel's fate comes as an event.
             self.vici.command("initiate", {"child": "net", "ike": f"c{client}", "timeout": -1, "loglevel": -1})
 
-    def _await(self, started: Mapping[str, float], watch: "_Watch", deadline: float) -> None:
-        """Waits for the events of all attempts. A failed attempt has no event: its IKE SA just vanishes."""
+    def _await(self, started: Mapping[str, float], watch: "_Watch", log: TextIO, deadline: float) -> None:
+        """Waits for the events of all attempts. A failed attempt has no event: its IKE SA just vanishes.
+
+        `log` is charon's, read up to where the attempts began. One that fails at once may never be seen pending.
+        """
         seen: set[str] = set()
         while (now := time.monotonic()) < deadline:
+            seen |= begun(log.read())  # Before the pending ones are asked for: what begins in between is not over.
             missing = started.keys() - watch.up.keys()
             pending = self.pending() if missing else set()
             seen |= pending
@@ -179,6 +189,11 @@ class Clients(charon.Charon):
             "children": {"net": {"remote_ts": [f"{TUNNEL_TARGET}/32"], "esp_proposals": charon.ESP_PROPOSALS}},
             **options.connection,
         }
+
+
+def begun(log: str) -> set[str]:
+    """The connections of which this part of a charon's log says that it begins to make them."""
+    return set(_INITIATING.findall(log))
 
 
 class _Watch:

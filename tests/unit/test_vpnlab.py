@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "lab"))
 from vpnlab import (  # noqa: E402
     __main__ as command_line,
     balancer,
+    clients,
     diagnosis_report,
     noise,
     processes,
@@ -215,6 +216,8 @@ class Logs(unittest.TestCase):
         refused = "10:00:00.123 07[NET] ignoring IKE_SA setup from 10.0.0.2, per-IP half-open IKE_SA limit of 5 reached"
         initiating = "10:00:00.123 09[IKE] 2001:db8:1::7 is initiating an IKE_SA"
         received = "10:00:00.123 09[NET] received packet: from 198.18.0.1[4500] to 10.0.0.11[4500] (4816 bytes)"
+        begun = "10:00:00.123 16[IKE] initiating IKE_SA c7[10] to 203.0.113.10\n"
+        self.assertEqual(clients.begun(begun + begun.replace("c7", "c12") + received), {"c7", "c12"})
         self.assertEqual(servers._REFUSED.search(refused)[1], "10.0.0.2")  # type: ignore[index]
         self.assertEqual(servers._INITIATING.search(initiating)[1], "2001:db8:1::7")  # type: ignore[index]
         self.assertEqual(servers._RECEIVED.search(received)[1], "4816")  # type: ignore[index]
