@@ -232,7 +232,7 @@ class Checksum(unittest.TestCase):
 
 
 class Processes(unittest.TestCase):
-    tag = "labunit"
+    tag = f"labunit{os.getpid()}"  # Others may be running these tests, too, and would end each other's processes.
 
     def test_stop_ends_even_a_stopped_and_a_deaf_process(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
