@@ -8,7 +8,7 @@ from typing import Any
 
 from . import balancer
 from .bench import Bench
-from .clients import ClientOptions, Clients
+from .clients import ClientOptions, Clients, begun
 from .noise import Noise
 from .scenarios import Say
 from .servers import PSK, ServerOptions
@@ -113,6 +113,9 @@ def _connect(bench: Bench, clients: Clients) -> list[Finding]:
             if situation.noisy:
                 noises.enter_context(Noise(bench.topology.clients, client_address(number), VIP[4]))
         clients.connect_all(CONNECTING)
+        # Else nothing would be seen of a client that has not even tried.
+        if idle := {f"c{number}" for number in CONNECTING} - begun("\n".join(clients.lines())):
+            raise LabError(f"clients {sorted(idle)} have not begun to connect:\n{_tail(clients)}")
         clients.ping(number for number, situation in CONNECTING.items() if situation.pings)
         return _ask_all(bench, CONNECTING)
 

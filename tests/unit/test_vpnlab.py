@@ -116,7 +116,6 @@ class Situations(unittest.TestCase):
         verdicts = re.findall(r'^    X\([A-Z_]+, "([a-z-]+)", (?:true|false)\)', header, re.MULTILINE)
         others = (situations.MOVED, situations.ARRIVED, situations.IDLE, situations.FORGOTTEN)
         shown = {situation.verdict for situation in (*situations.SITUATIONS, *others)}
-        self.assertEqual(len(verdicts), 11)
         self.assertEqual(shown, set(verdicts))
 
     def test_two_that_share_a_failing_verdict_are_told_apart_by_the_advice(self) -> None:
