@@ -21,9 +21,9 @@ static const char help[] =
     "      --socket PATH  the daemon's admin.socket (default " CLI_DEFAULT_SOCKET ")\n"
     "      --help         this text\n"
     "\n"
-    "Verdicts: established, authenticated, moved, tunnel-known: the client is or was served;\n"
+    "Verdicts: established, moved, tunnel-known: the client is or was served;\n"
     "nothing-seen, init-unanswered, init-rejected, answered-no-auth, auth-unanswered, refused,\n"
-    "tunnel-unanswered: it is not.\n"
+    "tunnel-unanswered: it is not; auth-answered: nothing shows that it is.\n"
     "Exit status: 0 it is or was served, 1 it is not, 2 wrong usage, 3 the daemon cannot be reached.\n";
 
 static int print(const json_t *document, bool as_json)

@@ -105,7 +105,7 @@ static void on_auth_silence(const struct advice_case *c, struct diagnosis *d)
     advise(d, "On Windows the client shows error 809.");
 }
 
-static void on_authenticated(const struct advice_case *c, struct diagnosis *d)
+static void on_auth_answered(const struct advice_case *c, struct diagnosis *d)
 {
     advise(d, "If the client shows an error, look in the server's log: the answer is encrypted and may say "
               "that certificate, user or password were refused.");
@@ -169,8 +169,8 @@ void advice_give(const struct advice_case *c, struct diagnosis *d)
         advise(d, "The server has most likely forgotten the tunnel: the client connects again as soon as it "
                   "notices. Disconnecting it by hand is faster.");
         break;
-    case DIAGNOSIS_AUTHENTICATED:
-        on_authenticated(c, d);
+    case DIAGNOSIS_AUTH_ANSWERED:
+        on_auth_answered(c, d);
         break;
     case DIAGNOSIS_MOVED:
         advise(d, "Ask `ikelb explain` about the address that it has gone to.");

@@ -45,7 +45,7 @@ static enum diagnosis_verdict verdict_of_story(const struct story *story)
     case STAGE_ESTABLISHED:
         return DIAGNOSIS_ESTABLISHED;
     case STAGE_AUTH_ANSWERED:
-        return story->flags & STORY_REKEYED ? DIAGNOSIS_TUNNEL_KNOWN : DIAGNOSIS_AUTHENTICATED;
+        return story->flags & STORY_REKEYED ? DIAGNOSIS_TUNNEL_KNOWN : DIAGNOSIS_AUTH_ANSWERED;
     case STAGE_AUTH_SENT:
         return DIAGNOSIS_AUTH_UNANSWERED;
     case STAGE_INIT_ANSWERED:
@@ -64,10 +64,16 @@ static enum diagnosis_verdict verdict_of_story(const struct story *story)
     return DIAGNOSIS_TUNNEL_KNOWN;
 }
 
+/* Nothing has failed as far as anybody can see from outside: no failure before it counts any more. */
+static bool is_progress(enum diagnosis_verdict verdict)
+{
+    return verdict == DIAGNOSIS_AUTH_ANSWERED || diagnosis_is_connected(verdict);
+}
+
 static struct event event_of_story(const struct story *story, uint64_t now_ms)
 {
     const enum diagnosis_verdict verdict = verdict_of_story(story);
-    const bool is_success = diagnosis_is_connected(verdict);
+    const bool is_success = is_progress(verdict);
 
     return (struct event){
         .verdict = verdict,
@@ -112,7 +118,7 @@ static struct event event_of_pin(const struct pin *pin, uint64_t now_ms)
         [STAGE_INIT_SENT] = DIAGNOSIS_INIT_UNANSWERED,
         [STAGE_INIT_ANSWERED] = DIAGNOSIS_ANSWERED_NO_AUTH,
         [STAGE_AUTH_SENT] = DIAGNOSIS_AUTH_UNANSWERED,
-        [STAGE_AUTH_ANSWERED] = DIAGNOSIS_AUTHENTICATED,
+        [STAGE_AUTH_ANSWERED] = DIAGNOSIS_AUTH_ANSWERED,
         [STAGE_ESTABLISHED] = DIAGNOSIS_ESTABLISHED,
     };
     const bool is_proven = pin->flags & PIN_CONFIRMED;
@@ -141,7 +147,7 @@ static void add(struct findings *findings, const struct event *event)
         return;
     if (event->is_running)
         consider(&findings->running, event);
-    consider(diagnosis_is_connected(event->verdict) ? &findings->success : &findings->failure, event);
+    consider(is_progress(event->verdict) ? &findings->success : &findings->failure, event);
 }
 
 /* Has the journal a session of that service? Then what the pin remembers is about it. */
@@ -318,7 +324,7 @@ static void say_event(const struct diagnosis_facts *facts, const struct event *e
             "answered it.",
             backend);
         break;
-    case DIAGNOSIS_AUTHENTICATED:
+    case DIAGNOSIS_AUTH_ANSWERED:
         say(out, "%s has answered the client's IKE_AUTH, but no tunnel has carried traffic both ways yet.",
             backend);
         break;

@@ -24,7 +24,7 @@
     X(AUTH_UNANSWERED, "auth-unanswered", false)                                                             \
     X(REFUSED, "refused", false)                     /* by ikelb itself */                                   \
     X(TUNNEL_UNANSWERED, "tunnel-unanswered", false) /* tunnel traffic of the client, and no answer */       \
-    X(AUTHENTICATED, "authenticated", true)          /* IKE_AUTH was answered; no tunnel traffic yet */      \
+    X(AUTH_ANSWERED, "auth-answered", false)         /* no tunnel traffic yet: idle, or not let in */        \
     X(ESTABLISHED, "established", true)                                                                      \
     X(MOVED, "moved", true) /* the session has gone on to another address */                                 \
     X(TUNNEL_KNOWN, "tunnel-known", true)

@@ -69,8 +69,8 @@ SITUATIONS = (
     ),
     Situation("UDP 4500 is blocked at the servers", "auth-unanswered", Place.SERVERS, NAT_TRAVERSAL),
     Situation("too many handshakes come from its address", "refused", noisy=True),
-    Situation("the server does not accept its credentials", "authenticated", connection={"local": GUEST}),
-    Situation("connected, and nothing sent yet", "authenticated"),
+    Situation("the server does not accept its credentials", "auth-answered", connection={"local": GUEST}),
+    Situation("connected, and nothing sent yet", "auth-answered"),
     Situation("connected", "established", pings=True),
 )
 

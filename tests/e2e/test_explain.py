@@ -122,7 +122,7 @@ def test_explain() -> None:
         actors.servers.receive(4500)
         ask.expect(5, "auth-unanswered", NO, "RADIUS")
         actors.connect(6)
-        ask.expect(6, "authenticated", DONE, "carried traffic")
+        ask.expect(6, "auth-answered", NO, "carried traffic")
         actors.connect(7)
         actors.exchange(7, messages.esp(b"in"), messages.esp(b"out"))
         document = ask.expect(7, "established", DONE, "is connected")
@@ -132,7 +132,7 @@ def test_explain() -> None:
         actors.exchange(9, dpd(*spis, messages.INITIATOR), dpd(*spis, messages.RESPONSE))
         document = ask.expect(8, "moved", DONE, client_address(9))
         equal(document["moves"][0]["to"], f"{client_address(9)}:4500", "where it has gone")
-        equal(len(ask.expect(9, "authenticated", DONE, client_address(8))["moves"]), 1, "moves, at the new address")
+        equal(len(ask.expect(9, "auth-answered", NO, client_address(8))["moves"]), 1, "moves, at the new address")
 
         flood(actors.clients[500], 10)
         wait_for(lambda: drops(balancer)["rate_limited"] >= SOURCE_BURST, "packets dropped by flood protection")

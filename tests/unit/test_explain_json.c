@@ -114,7 +114,7 @@ static void test_handshake(void **state)
     support_from_client(net, 0, from_4500, IKE_PORT_4500, SUPPORT_AUTH);
     expect_verdict(net, CLIENT, "auth-unanswered");
     support_reply(net, &auth, SUPPORT_AUTH_ANSWER);
-    expect_verdict(net, CLIENT, "authenticated");
+    expect_verdict(net, CLIENT, "auth-answered");
     support_from_client(net, 0, from_4500, IKE_PORT_4500, SUPPORT_ESP);
     support_reply(net, &auth, SUPPORT_ESP);
     net->now_ms += 2007;
