@@ -1,19 +1,8 @@
 #include "lb/bindings.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/err.h"
-
-/* One packet may end a few bindings more than it makes, so that the tables recover under a flood. */
-#define MAKE_ROOM_TRIES 16
-
-/* Handshakes under way that are spared at a time when room is made. */
-#define SPARED_MAX 8
-
-/* Unconfirmed flows that are looked at for a source port: a service has few servers, so one of them holds it.
- */
-#define MAKE_PORT_LOOKS 64
 
 /* Steps of a sweep that ending an entry counts for: five or so cache lines anywhere in memory. */
 #define EXPIRY_STEPS 16
@@ -96,8 +85,7 @@ void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend)
     b->pool->backends[backend].new_clients_total++;
 }
 
-/* Ends the pin and its sessions; if those are more than one packet may end, the sweep does the rest. */
-static void remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
+void bindings_remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
 {
     if (!tracking_end_of_pin(&b->tracking, pin, now_ms))
         return;
@@ -162,8 +150,7 @@ static int choose_source(struct bindings *b, const struct binding_request *reque
     return ERR_FULL;
 }
 
-/* The same client port towards the same server is taken, by a flow of another service. Does it still need it?
- */
+/* A flow of another service has the same client port towards the same server. Does it still need it? */
 static int displace_rival(struct bindings *b, const struct flow *flow, uint64_t now_ms)
 {
     const struct flow_out_key key = flow_out_key(flow);
@@ -242,7 +229,7 @@ static void expire_flow(struct bindings *b, uint32_t index, uint64_t now_ms)
 
     bindings_remove_flow(b, index);
     if (pin_is_due(b, pins_get(b->pins, pin), now_ms))
-        remove_pin(b, pin, now_ms);
+        bindings_remove_pin(b, pin, now_ms);
 }
 
 uint32_t bindings_session_of_flow(const struct bindings *b, const struct flow *flow)
@@ -316,114 +303,6 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
 
-/* Ends a flow before its time, and its pin if that is unconfirmed and held by nothing else; the pins `own`
- * and `keep` stay. */
-static void end_flow(struct bindings *b, uint32_t flow, uint32_t own, uint32_t keep, uint64_t now_ms)
-{
-    const uint32_t pin = flows_get(b->flows, flow)->pin;
-
-    bindings_remove_flow(b, flow);
-    const struct pin *p = pins_get(b->pins, pin);
-    if (pin != own && pin != keep && p->flow_count == 0 && !(p->flags & PIN_CONFIRMED))
-        remove_pin(b, pin, now_ms);
-}
-
-/* Is its server about to confirm this client? So it is when the client, which is who it says, has gone on. */
-static bool is_under_way(const struct pin *pin)
-{
-    return (pin->flags & (PIN_RECEIVES | PIN_CONFIRMED)) == PIN_RECEIVES;
-}
-
-/*
- * Room is made at the cost of the oldest unconfirmed, but a handshake under way gets another turn: forged
- * ones must not take its flow while a busy server prepares the answer. Only if there are many, one of them
- * goes.
- */
-static uint32_t oldest_pin(struct bindings *b)
-{
-    for (int spared = 0; spared < SPARED_MAX; spared++) {
-        const uint32_t index = pins_oldest_unconfirmed(b->pins);
-        if (index == PIN_NONE || !is_under_way(pins_get(b->pins, index)))
-            break;
-        pins_renew(b->pins, index);
-    }
-    return pins_oldest_unconfirmed(b->pins);
-}
-
-static uint32_t oldest_flow(struct bindings *b)
-{
-    for (int spared = 0; spared < SPARED_MAX; spared++) {
-        const uint32_t index = flows_oldest_unconfirmed(b->flows);
-        if (index == FLOW_NONE || !is_under_way(pins_get(b->pins, flows_get(b->flows, index)->pin)))
-            break;
-        flows_renew(b->flows, index);
-    }
-    return flows_oldest_unconfirmed(b->flows);
-}
-
-/*
- * Ends an unconfirmed pin with the flows of its latest ports. If it has more of them, the oldest flow of all
- * ends instead: sooner or later that is one of these.
- */
-static void end_pin(struct bindings *b, uint32_t index, uint32_t keep, uint64_t now_ms)
-{
-    const struct pin *pin = pins_get(b->pins, index);
-
-    for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
-        const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
-        if (flow != FLOW_NONE)
-            bindings_remove_flow(b, flow);
-    }
-    if (pin->flow_count == 0)
-        remove_pin(b, index, now_ms);
-    else
-        end_flow(b, oldest_flow(b), PIN_NONE, keep, now_ms);
-}
-
-void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint32_t keep,
-                        uint64_t now_ms)
-{
-    const struct pin_key key = bindings_pin_key(b, service, client);
-    const uint32_t own = pins_find(b->pins, &key);
-    int tries = MAKE_ROOM_TRIES;
-
-    while (own == PIN_NONE && !pins_has_room(b->pins) && pins_unconfirmed_count(b->pins)) {
-        const uint32_t oldest = oldest_pin(b);
-        if (oldest == keep || tries-- <= 0)
-            break;
-        end_pin(b, oldest, keep, now_ms);
-    }
-    while (!flows_has_room(b->flows, false) && flows_unconfirmed_count(b->flows) && tries-- > 0)
-        end_flow(b, oldest_flow(b), own, keep, now_ms);
-    if (tries < MAKE_ROOM_TRIES)
-        b->pool->services[service].no_room_ms = now_ms;
-}
-
-/* Towards another server, or another port of it, or from an address that is not the service's, a port is no
- * help. */
-static bool holds_such_port(const struct bindings *b, const struct flow *flow,
-                            const struct binding_request *request)
-{
-    return flow->source != FLOW_SOURCE_CLIENT && flow->listener / IKE_PORT_COUNT == request->service &&
-           flow->listener % IKE_PORT_COUNT == request->port &&
-           flow->server == b->pool->backends[request->backend].server;
-}
-
-bool bindings_make_port(struct bindings *b, const struct binding_request *request, uint64_t now_ms)
-{
-    uint32_t flow = oldest_flow(b);
-
-    for (int looked_at = 0; flow != FLOW_NONE && looked_at < MAKE_PORT_LOOKS; looked_at++) {
-        const struct flow *f = flows_get(b->flows, flow);
-        if (holds_such_port(b, f, request) && !is_under_way(pins_get(b->pins, f->pin))) {
-            end_flow(b, flow, request->pin, PIN_NONE, now_ms);
-            return true;
-        }
-        flow = flows_younger_unconfirmed(b->flows, flow);
-    }
-    return false;
-}
-
 /* Takes the steps that ending an entry costs off the budget; a sweep always gets somewhere. */
 static void spend_expiry(uint32_t *budget)
 {
@@ -461,7 +340,7 @@ static void sweep_pins(struct bindings *b, uint64_t now_ms, uint32_t budget)
 
     while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE) {
         if (pin_is_due(b, pins_get(b->pins, index), now_ms)) {
-            remove_pin(b, index, now_ms);
+            bindings_remove_pin(b, index, now_ms);
             spend_expiry(&budget);
         }
     }

@@ -46,6 +46,12 @@ int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t
 /* The pin, and with it each later packet that has no flow, goes to another backend of the same service. */
 void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend);
 
+/*
+ * Ends a pin that has no flow, and its sessions; if those are more than one packet may end, the pin stays and
+ * the sweep does the rest.
+ */
+void bindings_remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms);
+
 /* What bindings_add_flow() makes. */
 struct binding_request {
     struct endpoint client;
@@ -89,21 +95,6 @@ uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, e
 
 /* The backend has proved the client: flow and pin are confirmed. */
 void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
-
-/*
- * Makes room for one more unconfirmed flow of this client, and for its pin if it has none, where forwarding
- * without them is impossible: the oldest unconfirmed bindings end before their time. Never ends the client's
- * own pin or the pin `keep` (or PIN_NONE), and ends nothing where that would make no room. Bounded work; may
- * leave it full.
- */
-void bindings_make_room(struct bindings *b, uint16_t service, const struct endpoint *client, uint32_t keep,
-                        uint64_t now_ms);
-
-/*
- * The same for a source port, after bindings_add_flow() has found none for this request: among the oldest
- * unconfirmed flows, the first that holds such a port ends. False if none of them does.
- */
-bool bindings_make_port(struct bindings *b, const struct binding_request *request, uint64_t now_ms);
 
 /*
  * Ends what has expired: the oldest unconfirmed flows, in order of age until one is not due, and whatever is

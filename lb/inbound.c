@@ -4,6 +4,7 @@
 #include "lb/handshake.h"
 #include "lb/hints.h"
 #include "lb/limiter.h"
+#include "lb/room.h"
 #include "lb/steer.h"
 
 /* An established flow is touched in one place only, its own cache line. */
@@ -43,7 +44,7 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
     int err = bindings_add_flow(b, &request, now_ms, flow, reason);
     if (err && *reason == DROP_NO_SNAT_PORT) {
         b->pool->services[packet->service].no_port_ms = now_ms;
-        if (bindings_make_port(b, &request, now_ms))
+        if (room_make_port(b, &request, now_ms))
             err = bindings_add_flow(b, &request, now_ms, flow, reason);
     }
     return err;
@@ -88,7 +89,7 @@ static void refuse(struct dataplane *dp, const struct packet *packet, const stru
 static void make_room(struct bindings *b, const struct steer_request *request, uint32_t keep, uint64_t now_ms)
 {
     if (b->pool->services[request->service].mode == CONFIG_MODE_FULL_NAT && request->may_pin)
-        bindings_make_room(b, request->service, &request->client, keep, now_ms);
+        room_make(b, request->service, &request->client, keep, now_ms);
 }
 
 /* Why there would be no flow, if there is none. */

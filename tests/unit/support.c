@@ -275,6 +275,27 @@ struct flow *support_flow(struct support_net *net, uint16_t service, struct endp
     return flow == FLOW_NONE ? NULL : flows_get(net->dp.bindings.flows, flow);
 }
 
+uint32_t support_add_flow(struct bindings *b, struct endpoint client, enum ike_port port, uint16_t backend,
+                          uint64_t now_ms)
+{
+    struct binding_request request = {
+        .client = client,
+        .service = b->pool->backends[backend].service,
+        .port = port,
+        .backend = backend,
+        .session = SESSION_NONE,
+    };
+    const struct pin_key key = bindings_pin_key(b, request.service, &client);
+    enum drop_reason reason;
+    uint32_t flow = FLOW_NONE;
+
+    request.pin = pins_find(b->pins, &key);
+    if (request.pin == PIN_NONE)
+        assert_int_equal(bindings_add_pin(b, &client, backend, false, now_ms, &request.pin), 0);
+    assert_int_equal(bindings_add_flow(b, &request, now_ms, &flow, &reason), 0);
+    return flow;
+}
+
 static void check_flow(struct bindings *b, uint32_t index)
 {
     const struct flow *flow = flows_get(b->flows, index);

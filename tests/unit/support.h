@@ -110,6 +110,10 @@ struct pin *support_pin(struct support_net *net, uint16_t service, struct addr c
 struct flow *support_flow(struct support_net *net, uint16_t service, struct endpoint client,
                           enum ike_port port);
 
+/* Makes a flow of the client to that backend, and its pin if it has none, both unconfirmed; its index. */
+uint32_t support_add_flow(struct bindings *b, struct endpoint client, enum ike_port port, uint16_t backend,
+                          uint64_t now_ms);
+
 /*
  * Fails the test unless pins, flows and the pool's counts agree: each flow is found by both keys and belongs
  * to a pin of its client; flow_count and the backends' client counts are what a count gives; the age lists

@@ -53,26 +53,12 @@ static void end(struct fixture *f)
     pool_destroy(f->pool);
 }
 
-/* A pin, and a flow for one port of it; index of the flow. */
 static uint32_t add(struct fixture *f, uint32_t client, uint16_t port, enum ike_port at, uint16_t backend,
                     uint64_t now_ms)
 {
-    struct binding_request request = {
-        .session = SESSION_NONE,
-        .client = {.addr = support_addr_v4(client), .port = port},
-        .service = f->pool->backends[backend].service,
-        .port = at,
-        .backend = backend,
-    };
-    enum drop_reason reason;
-    uint32_t flow = FLOW_NONE;
+    const struct endpoint from = {.addr = support_addr_v4(client), .port = port};
 
-    const struct pin_key key = bindings_pin_key(&f->b, request.service, &request.client);
-    request.pin = pins_find(f->b.pins, &key);
-    if (request.pin == PIN_NONE)
-        assert_int_equal(bindings_add_pin(&f->b, &request.client, backend, false, now_ms, &request.pin), 0);
-    assert_int_equal(bindings_add_flow(&f->b, &request, now_ms, &flow, &reason), 0);
-    return flow;
+    return support_add_flow(&f->b, from, at, backend, now_ms);
 }
 
 static const struct flow *flow_of(struct fixture *f, uint32_t flow)
@@ -412,213 +398,6 @@ static void test_a_rival_in_use_stays(void **state)
     end(&f);
 }
 
-static void test_make_room(void **state)
-{
-    struct fixture f;
-    uint32_t pin;
-
-    (void)state;
-    begin(&f, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
-    const struct endpoint other = {.addr = support_addr_v4(99)}, known = {.addr = support_addr_v4(2)};
-    const struct pin_key known_key = bindings_pin_key(&f.b, VPN, &known);
-    const uint32_t kept = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
-    bindings_confirm(&f.b, kept, 10);
-    const uint32_t odd = add(&f, 1, 501, IKE_PORT_500, ONE, 20); /* unconfirmed, but of a confirmed client */
-    add(&f, 2, 500, IKE_PORT_500, TWO, 30);
-    add(&f, 2, 4500, IKE_PORT_4500, TWO, 30);
-    const struct endpoint lonely = {.addr = support_addr_v4(3)};
-    assert_int_equal(bindings_add_pin(&f.b, &lonely, ONE, false, 40, &pin), 0);
-    bindings_make_room(&f.b, VPN, &other, PIN_NONE, 0);
-    assert_int_equal(pins_count(f.b.pins), 3); /* there was room */
-
-    add(&f, 4, 500, IKE_PORT_500, TWO, 50);
-    add(&f, 5, 500, IKE_PORT_500, TWO, 50);
-    bindings_make_room(&f.b, VPN, &known, PIN_NONE, 0); /* it has its pin, and there is room for a flow */
-    assert_int_equal(pins_count(f.b.pins), 5);
-    bindings_make_room(&f.b, VPN, &other, PIN_NONE, 0);
-    assert_int_equal(pins_find(f.b.pins, &known_key), PIN_NONE); /* the oldest pin, with both its flows */
-    assert_int_equal(pins_count(f.b.pins), 4);
-    assert_int_equal(flows_count(f.b.flows), 4);
-    assert_true(is_live(&f, odd));
-
-    for (uint16_t port = 1000; port < 1005; port++)
-        add(&f, 1, port, IKE_PORT_500, ONE, 60);
-    assert_false(flows_has_room(f.b.flows, false));
-    bindings_make_room(&f.b, VPN, &known, PIN_NONE, 0); /* now the flow, the oldest of all */
-    assert_true(flows_has_room(f.b.flows, false));
-    assert_false(is_live(&f, odd));
-    assert_true(is_live(&f, kept));
-    end(&f);
-}
-
-/* Handshakes under way are spared while there are others, and give way in turn where there are none. */
-static void test_make_room_spares(void **state)
-{
-    const struct endpoint other = {.addr = support_addr_v4(99)};
-    struct fixture f;
-    uint32_t flow[4];
-
-    (void)state;
-    begin(&f, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
-    for (uint16_t i = 0; i < 4; i++)
-        flow[i] = add(&f, i + 1U, 500, IKE_PORT_500, ONE, i);
-    for (int i = 0; i < 3; i++)
-        pins_get(f.b.pins, flow_of(&f, flow[i])->pin)->flags |= PIN_RECEIVES;
-    bindings_make_room(&f.b, FULL, &other, PIN_NONE, 10);
-    assert_false(is_live(&f, flow[3])); /* the youngest, but the only one that may be forged */
-    assert_int_equal(pins_count(f.b.pins), 3);
-
-    flow[3] = add(&f, 4, 500, IKE_PORT_500, ONE, 20);
-    pins_get(f.b.pins, flow_of(&f, flow[3])->pin)->flags |= PIN_RECEIVES;
-    bindings_make_room(&f.b, FULL, &other, PIN_NONE, 30);
-    assert_int_equal(pins_count(f.b.pins), 3); /* nobody is refused a place for them */
-    assert_true(pins_has_room(f.b.pins));
-    end(&f);
-}
-
-/* The same for flows, and for the ports of full NAT. */
-static void test_flows_spared(void **state)
-{
-    const struct endpoint known = {.addr = support_addr_v4(2)};
-    const struct binding_request request = {.service = FULL, .port = IKE_PORT_500, .backend = UNO};
-    struct fixture f;
-
-    (void)state;
-    begin(&f, 16);
-    const uint32_t spared = add(&f, 1, 500, IKE_PORT_500, UNO, 0);
-    pins_get(f.b.pins, flow_of(&f, spared)->pin)->flags |= PIN_RECEIVES;
-    const uint32_t second = add(&f, 2, 1000, IKE_PORT_500, UNO, 1);
-    const uint32_t third = add(&f, 2, 1001, IKE_PORT_500, UNO, 2);
-    for (uint16_t port = 1002; flows_has_room(f.b.flows, false); port++)
-        add(&f, 2, port, IKE_PORT_500, UNO, 3);
-    bindings_make_room(&f.b, FULL, &known, PIN_NONE, 10);
-    assert_true(is_live(&f, spared));
-    assert_false(is_live(&f, second));
-
-    assert_true(bindings_make_port(&f.b, &request, 10));
-    assert_true(is_live(&f, spared));
-    assert_false(is_live(&f, third));
-    while (bindings_make_port(&f.b, &request, 10))
-        ;
-    assert_true(is_live(&f, spared)); /* a port is not worth a handshake */
-    assert_int_equal(flows_count(f.b.flows), 1);
-    bindings_confirm(&f.b, spared, 11);
-    assert_false(bindings_make_port(&f.b, &request, 12)); /* where all are confirmed nobody gives way */
-    end(&f);
-}
-
-/* Random life: everything that may happen to bindings, and after each hundred steps the books must agree. */
-struct random_life {
-    struct fixture f;
-    uint64_t random;
-    uint64_t now_ms;
-};
-
-static void step_add(struct random_life *life)
-{
-    struct bindings *b = &life->f.b;
-    const uint16_t backend = (uint16_t)support_random_below(&life->random, 5);
-    struct binding_request request = {
-        .session = SESSION_NONE,
-        .client = {.addr = support_addr_v4(support_random_below(&life->random, 60)),
-                   .port = (uint16_t)(1 + support_random_below(&life->random, 3))},
-        .service = b->pool->backends[backend].service,
-        .port = support_random_below(&life->random, 2) ? IKE_PORT_4500 : IKE_PORT_500,
-    };
-    const struct flow_in_key key = {
-        .client = request.client.addr,
-        .client_port = request.client.port,
-        .listener = (uint16_t)(request.service * IKE_PORT_COUNT + request.port),
-    };
-    enum drop_reason reason;
-    uint32_t flow;
-
-    const struct pin_key pin_key = bindings_pin_key(b, request.service, &request.client);
-    request.pin = pins_find(b->pins, &pin_key);
-    if (request.pin == PIN_NONE &&
-        bindings_add_pin(b, &request.client, backend, false, life->now_ms, &request.pin))
-        return;
-    request.backend = pins_get(b->pins, request.pin)->backend;
-    request.confirmed =
-        pins_get(b->pins, request.pin)->flags & PIN_CONFIRMED && support_random_below(&life->random, 2);
-    if (flows_find_in(b->flows, &key) == FLOW_NONE)
-        (void)bindings_add_flow(b, &request, life->now_ms, &flow, &reason);
-}
-
-static uint32_t any_flow(struct random_life *life)
-{
-    const uint32_t capacity = flows_capacity(life->f.b.flows);
-    uint32_t cursor = support_random_below(&life->random, capacity), budget = capacity;
-
-    return flows_next(life->f.b.flows, &cursor, &budget);
-}
-
-static uint32_t any_pin(struct random_life *life)
-{
-    const uint32_t capacity = pins_capacity(life->f.b.pins);
-    uint32_t cursor = support_random_below(&life->random, capacity), budget = capacity;
-
-    return pins_next(life->f.b.pins, &cursor, &budget);
-}
-
-static void step_life(struct random_life *life)
-{
-    struct bindings *b = &life->f.b;
-    const uint32_t what = support_random_below(&life->random, 100);
-    const uint32_t flow = any_flow(life), pin = any_pin(life);
-
-    life->now_ms += support_random_below(&life->random, 100) ? support_random_below(&life->random, 40) : 5000;
-    if (what < 60) {
-        step_add(life);
-    } else if (what < 75 && flow != FLOW_NONE) {
-        bindings_confirm(b, flow, life->now_ms);
-    } else if (what < 80 && flow != FLOW_NONE) {
-        bindings_remove_flow(b, flow);
-    } else if (what < 84 && pin != PIN_NONE) {
-        const struct service *s = &b->pool->services[pins_get(b->pins, pin)->service];
-        bindings_move_pin(
-            b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
-    } else if (what < 86) {
-        const struct endpoint client = {.addr = support_addr_v4(support_random_below(&life->random, 60))};
-        bindings_make_room(b, (uint16_t)support_random_below(&life->random, 3), &client, PIN_NONE, 0);
-    } else {
-        bindings_sweep(b, life->now_ms, support_random_below(&life->random, 20));
-    }
-}
-
-/* When all flows are gone each port can be taken once more: none has leaked. */
-static void check_no_port_leaked(struct bindings *b)
-{
-    uint16_t port;
-
-    for (uint16_t source = 0; source < snat_count(b->snat); source++)
-        for (uint16_t server = 0; server < b->pool->server_count; server++)
-            for (uint16_t at = 0; at < 2; at++)
-                for (uint32_t n = 0; n < PORTS_COUNT; n++)
-                    assert_int_equal(snat_take(b->snat, source, server, at, &port), 0);
-}
-
-static void test_random(void **state)
-{
-    struct random_life life = {.random = support_seed(), .now_ms = UINT64_C(0xffff0000)};
-    const struct addr own = support_addr("10.1.0.9");
-
-    (void)state;
-    begin(&life.f, 64);
-    life.f.pool->backends[SOLO].source = snat_add(life.f.b.snat, &own);
-    for (int step = 1; step <= 300000; step++) {
-        step_life(&life);
-        if (step % 100 == 0)
-            support_check_bindings(&life.f.b);
-    }
-    for (int i = 0; i < 1000; i++)
-        bindings_sweep(&life.f.b, life.now_ms + 60000, 64);
-    assert_int_equal(flows_count(life.f.b.flows), 0);
-    assert_int_equal(pins_count(life.f.b.pins), 0);
-    check_no_port_leaked(&life.f.b);
-    end(&life.f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,10 +413,6 @@ int main(void)
         cmocka_unit_test(test_the_next_address_serves),
         cmocka_unit_test(test_a_rival_gives_way),
         cmocka_unit_test(test_a_rival_in_use_stays),
-        cmocka_unit_test(test_make_room),
-        cmocka_unit_test(test_make_room_spares),
-        cmocka_unit_test(test_flows_spared),
-        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

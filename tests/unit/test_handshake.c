@@ -77,15 +77,7 @@ static bool tell(struct bindings *b, uint32_t flow, const struct step *step)
 
 static uint32_t add_flow(struct support_net *net)
 {
-    struct bindings *b = &net->dp.bindings;
-    struct binding_request request = {
-        .session = SESSION_NONE, .client = support_endpoint("192.0.2.1", 4500), .port = IKE_PORT_4500};
-    enum drop_reason reason;
-    uint32_t flow = FLOW_NONE;
-
-    assert_int_equal(bindings_add_pin(b, &request.client, 0, false, 1, &request.pin), 0);
-    assert_int_equal(bindings_add_flow(b, &request, 1, &flow, &reason), 0);
-    return flow;
+    return support_add_flow(&net->dp.bindings, support_endpoint("192.0.2.1", 4500), IKE_PORT_4500, 0, 1);
 }
 
 static void test_stages(void **state)

@@ -20,16 +20,7 @@ struct fixture {
 
 static uint32_t add_flow(struct fixture *f, struct endpoint client, enum ike_port port)
 {
-    struct binding_request request = {.session = SESSION_NONE, .client = client, .port = port};
-    const struct pin_key key = bindings_pin_key(f->b, 0, &client);
-    enum drop_reason reason;
-    uint32_t flow;
-
-    request.pin = pins_find(f->b->pins, &key);
-    if (request.pin == PIN_NONE)
-        assert_int_equal(bindings_add_pin(f->b, &client, 0, false, NOW_MS, &request.pin), 0);
-    assert_int_equal(bindings_add_flow(f->b, &request, NOW_MS, &flow, &reason), 0);
-    return flow;
+    return support_add_flow(f->b, client, port, 0, NOW_MS);
 }
 
 static struct flow *flow_at(struct fixture *f, uint32_t flow)

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include "lb/room.h"
 #include "lb/schedule.h"
 #include "lb/steer.h"
 #include "tests/unit/support.h"
@@ -161,7 +162,7 @@ static void test_room_in_the_middle_of_a_handshake(void **state)
             ask(&net, i, true, true);
         const uint16_t began_at = ask(&net, client, true, true).backend;
         const struct endpoint from = client_of(client);
-        bindings_make_room(&net.dp.bindings, 0, &from, PIN_NONE, 0);
+        room_make(&net.dp.bindings, 0, &from, PIN_NONE, 0);
         const struct steer_choice c = ask(&net, client, false, true);
         assert_int_equal(c.backend, began_at);
         assert_int_not_equal(c.pin, PIN_NONE);

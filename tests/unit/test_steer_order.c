@@ -354,17 +354,9 @@ static uint32_t add_pin(struct fixture *f, const struct endpoint *client, enum a
 
 static uint32_t add_flow(struct fixture *f, const struct endpoint *client, enum at at, bool confirmed)
 {
-    const struct binding_request request = {
-        .session = SESSION_NONE,
-        .client = *client,
-        .port = IKE_PORT_4500,
-        .backend = backend_of(at),
-        .pin = add_pin(f, client, at, confirmed),
-    };
-    enum drop_reason reason;
-    uint32_t flow;
+    (void)add_pin(f, client, at, confirmed);
+    const uint32_t flow = support_add_flow(f->b, *client, IKE_PORT_4500, backend_of(at), f->net.now_ms);
 
-    assert_int_equal(bindings_add_flow(f->b, &request, f->net.now_ms, &flow, &reason), 0);
     if (confirmed)
         bindings_confirm(f->b, flow, f->net.now_ms);
     return flow;
