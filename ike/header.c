@@ -80,3 +80,8 @@ bool header_is_encrypted(const struct ike_header *h)
         return h->flags & IKE_FLAG_V1_ENCRYPTED;
     return h->next_payload == IKE_PAYLOAD_ENCRYPTED || h->next_payload == IKE_PAYLOAD_ENCRYPTED_FRAGMENT;
 }
+
+bool header_is_auth(const struct ike_header *h)
+{
+    return h->major == 1 ? header_is_encrypted(h) : h->exchange == IKE_EXCHANGE_AUTH;
+}

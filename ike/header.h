@@ -90,3 +90,9 @@ bool header_is_init_response(const struct ike_header *h);
  * an SA.
  */
 bool header_is_encrypted(const struct ike_header *h);
+
+/*
+ * Whether this is a message in which the peers prove who they are: IKE_AUTH. IKEv1 has none; its first
+ * encrypted messages stand for it.
+ */
+bool header_is_auth(const struct ike_header *h);

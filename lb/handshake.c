@@ -2,20 +2,12 @@
 
 #include "ike/payload.h"
 #include "lb/passive.h"
+#include "lb/proof.h"
 #include "lb/roam.h"
-
-/* Of UDP: what is larger does not fit into one IPv4 packet of 1,500 bytes. */
-#define ONE_PACKET_MAX 1472
 
 static struct pin *pin_of(struct bindings *b, const struct flow *flow)
 {
     return pins_get(b->pins, flow->pin);
-}
-
-/* IKEv2: an IKE_AUTH message. IKEv1 has none; there its place is the first encrypted messages. */
-static bool is_auth(const struct ike_header *h)
-{
-    return h->major == 1 ? header_is_encrypted(h) : h->exchange == IKE_EXCHANGE_AUTH;
 }
 
 static bool has_payload(const struct ike_datagram *datagram, enum ike_payload_type type)
@@ -35,11 +27,6 @@ static bool has_payload(const struct ike_datagram *datagram, enum ike_payload_ty
 static bool deserves_answer(const struct ike_datagram *datagram)
 {
     return has_payload(datagram, datagram->header.major == 1 ? IKE_PAYLOAD_V1_SA : IKE_PAYLOAD_SA);
-}
-
-static bool is_large(const struct ike_datagram *datagram)
-{
-    return datagram->ike_len > ONE_PACKET_MAX;
 }
 
 /* The backend whose handshake this is has answered, and it is not that one. */
@@ -113,19 +100,15 @@ static void note_message(struct bindings *b, const struct flow *flow, const stru
 
     if (!sessions_is_of(b->tracking.sessions, index, flow->pin)) {
         struct pin *pin = pin_of(b, flow);
-        if (is_auth(h) && index == SESSION_NONE && pin->stage < STAGE_AUTH_SENT)
+        if (header_is_auth(h) && index == SESSION_NONE && pin->stage < STAGE_AUTH_SENT)
             pin->stage = STAGE_AUTH_SENT;
         return;
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
     story->seen_ms = (uint32_t)now_ms;
-    pin_of(b, flow)->flags |=
-        PIN_RECEIVES; /* who sends from a forged address cannot know the backend's SPI */
-    if (is_large(datagram)) {
-        story->flags |= STORY_LARGE_FROM_CLIENT;
-        b->pool->backends[flow->backend].handshakes.large_in_total++;
-    }
-    if (is_auth(h) && story->stage < STAGE_AUTH_ANSWERED) {
+    pin_of(b, flow)->flags |= PIN_RECEIVES; /* from a forged address nobody knows the backend's SPI */
+    tracking_note_size(&b->tracking, index, flow->backend, STORY_LARGE_FROM_CLIENT, datagram->ike_len);
+    if (header_is_auth(h) && story->stage < STAGE_AUTH_ANSWERED) {
         story->auth_count = (uint8_t)(story->auth_count + (story->auth_count < UINT8_MAX));
         tracking_chosen(&b->tracking, index);
         tracking_reach(&b->tracking, index, STAGE_AUTH_SENT, now_ms);
@@ -271,117 +254,12 @@ void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
     } /* else it is the late word of a backend that the handshake has left */
 }
 
-/* An SA that was made by rekeying, inside encryption, or before our time: it is learnt from its backend. */
-static uint32_t learn_session(struct bindings *b, const struct flow *flow, const struct ike_header *h,
-                              uint64_t now_ms)
-{
-    struct story story =
-        story_begin((uint16_t)(flow->listener / IKE_PORT_COUNT), flow->backend, flow->client_port, now_ms);
-
-    story.spi_i = h->spi_i;
-    story.spi_r = h->spi_r;
-    story.flags = STORY_REKEYED | STORY_ANSWERED;
-    if (flow->listener % IKE_PORT_COUNT == IKE_PORT_4500)
-        story.flags |= STORY_NATT;
-    const uint32_t index = tracking_begin(&b->tracking, flow->pin, &story, true, now_ms);
-    if (index != SESSION_NONE)
-        sessions_get(b->tracking.sessions, index)->next_id = SESSION_ID_UNKNOWN;
-    return index;
-}
-
-/* The backend has answered this message ID. */
-static void note_response(struct session *session, const struct ike_header *h)
-{
-    if (h->flags & IKE_FLAG_RESPONSE &&
-        (session->next_id == SESSION_ID_UNKNOWN || h->message_id >= session->next_id))
-        session->next_id = h->message_id + 1;
-}
-
-void handshake_note_response(struct bindings *b, uint16_t service, const struct ike_datagram *datagram)
-{
-    if (datagram->class != IKE_CLASS_IKE || !header_is_encrypted(&datagram->header))
-        return;
-    const struct ike_header *h = &datagram->header;
-    const uint32_t index = sessions_find(b->tracking.sessions, service, &h->spi_i, &h->spi_r);
-    if (index != SESSION_NONE)
-        note_response(sessions_get(b->tracking.sessions, index), h);
-}
-
-/*
- * Does this message of the backend show that it knows the client to be where the flow leads, and not only
- * that somebody there has repeated an old request? A server answers a repeated request once more, to wherever
- * it came from (RFC 7296 section 2.1); but only the client can make a request with a message ID that was not
- * answered before, and a server sends requests of its own to where it believes the client. Where it is not
- * known what was answered before a response shows nothing. IKEv1 has no
- * roaming, and its message IDs have no order (RFC 2408 section 3.1): there the address must be the same.
- */
-static bool is_fresh(const struct bindings *b, const struct session *session, const struct endpoint *client,
-                     const struct ike_header *h)
-{
-    const bool same_address = addr_equal(&pins_get(b->pins, session->pin)->client, &client->addr);
-
-    if (h->major == 1 || (same_address && session->story.client_port == client->port))
-        return same_address;
-    return !(h->flags & IKE_FLAG_RESPONSE) || h->message_id >= session->next_id;
-}
-
-bool handshake_is_proof(const struct bindings *b, uint16_t service, const struct endpoint *client,
-                        const struct ike_datagram *datagram)
-{
-    if (datagram->class != IKE_CLASS_IKE)
-        return datagram->class == IKE_CLASS_ESP;
-    if (!header_is_encrypted(&datagram->header))
-        return false;
-    const uint32_t session =
-        sessions_find(b->tracking.sessions, service, &datagram->header.spi_i, &datagram->header.spi_r);
-    return session == SESSION_NONE ||
-           is_fresh(b, sessions_get(b->tracking.sessions, session), client, &datagram->header);
-}
-
-/* An encrypted IKE message of the backend that proves the client. */
-static void note_protected(struct bindings *b, uint32_t flow_index, const struct ike_datagram *datagram,
-                           uint64_t now_ms)
-{
-    struct flow *flow = flows_get(b->flows, flow_index);
-    const struct ike_header *h = &datagram->header;
-    struct tracking *t = &b->tracking;
-    uint32_t index =
-        sessions_find(t->sessions, (uint16_t)(flow->listener / IKE_PORT_COUNT), &h->spi_i, &h->spi_r);
-
-    if (index == SESSION_NONE)
-        index = learn_session(b, flow, h, now_ms);
-    if (index == SESSION_NONE) {
-        if (is_auth(h) && pin_of(b, flow)->stage < STAGE_AUTH_ANSWERED)
-            pin_of(b, flow)->stage = STAGE_AUTH_ANSWERED;
-        return;
-    }
-    struct session *session = sessions_get(t->sessions, index);
-    if (session->story.backend != flow->backend)
-        return;
-    sessions_confirm(t->sessions, index);
-    note_response(session, h);
-    session->story.seen_ms = (uint32_t)now_ms;
-    if (is_large(datagram)) {
-        session->story.flags |= STORY_LARGE_FROM_SERVER;
-        b->pool->backends[flow->backend].handshakes.large_out_total++;
-    }
-    roam_confirmed(b, index, flow_index, now_ms);
-    if (session->story.stage < STAGE_AUTH_ANSWERED) {
-        tracking_reach(t, index, STAGE_AUTH_ANSWERED, now_ms);
-        if (is_auth(h)) /* a new tunnel: it is established when its own ESP has passed */
-            flow->flags &= (uint8_t)~FLOW_ESP_BOTH;
-        else if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
-            tracking_reach(t, index, STAGE_ESTABLISHED, now_ms);
-    }
-}
-
 bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike_datagram *datagram,
                             uint64_t now_ms)
 {
     struct flow *flow = flows_get(b->flows, index);
     const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
-    const bool is_proof =
-        handshake_is_proof(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), &client, datagram);
+    const bool is_proof = proof_of_client(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), &client, datagram);
 
     if (datagram->class == IKE_CLASS_ESP) {
         if (flow->flags & FLOW_MOVED)
@@ -389,11 +267,11 @@ bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike
         note_esp(b, flow, FLOW_ESP_OUT, now_ms);
     } else if (datagram->class == IKE_CLASS_IKE) {
         if (is_proof)
-            note_protected(b, index, datagram, now_ms);
+            proof_accept(b, index, datagram, now_ms);
         else if (header_is_init_response(&datagram->header))
             handshake_answered(b, flow->pin, flow->backend, datagram, now_ms);
         else
-            handshake_note_response(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), datagram);
+            proof_note_response(b, (uint16_t)(flow->listener / IKE_PORT_COUNT), datagram);
     }
     if (is_proof)
         flow->flags &= (uint8_t)~FLOW_MOVED;

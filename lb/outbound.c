@@ -3,6 +3,7 @@
 #include "lb/forward.h"
 #include "lb/handshake.h"
 #include "lb/hints.h"
+#include "lb/proof.h"
 #include "lb/steer.h"
 
 /* Is what we know of a client better than what its backend says? What was only guessed gives way. */
@@ -84,11 +85,11 @@ static void learn_from_reply(struct dataplane *dp, const struct packet *packet,
     const uint16_t service = b->pool->backends[backend].service;
     const struct pin_key key = bindings_pin_key(b, service, &packet->dst);
 
-    if (handshake_is_proof(b, service, &packet->dst, datagram))
+    if (proof_of_client(b, service, &packet->dst, datagram))
         learn_from_backend(dp, packet, datagram, backend, now_ms);
     else if (datagram->class == IKE_CLASS_IKE && header_is_init_response(&datagram->header))
         handshake_answered(b, pins_find(b->pins, &key), backend, datagram, now_ms);
-    handshake_note_response(b, service, datagram);
+    proof_note_response(b, service, datagram);
 }
 
 /* No flow matches: in transparent mode there is still exactly one right way to rewrite, the source becomes

@@ -8,6 +8,9 @@
 /* Steps of a sweep that ending a session counts for. */
 #define END_STEPS 16
 
+/* Of UDP: what is larger does not fit into one IPv4 packet of 1,500 bytes. */
+#define ONE_PACKET_MAX 1472
+
 int tracking_init(struct tracking *t, struct pool *pool, struct pins *pins, uint32_t max_clients,
                   uint32_t unconfirmed_max, uint64_t seed)
 {
@@ -77,6 +80,20 @@ void tracking_fail_over(struct tracking *t, uint32_t session, uint16_t backend)
     story->failovers = (uint8_t)(story->failovers + (story->failovers < UINT8_MAX));
     story->backend = backend;
     counts_of(t, story)->reached[STAGE_INIT_SENT]++;
+}
+
+void tracking_note_size(struct tracking *t, uint32_t session, uint16_t backend, enum story_flag from,
+                        size_t len)
+{
+    struct handshake_counts *counts = &t->pool->backends[backend].handshakes;
+
+    if (len <= ONE_PACKET_MAX)
+        return;
+    sessions_get(t->sessions, session)->story.flags |= (uint16_t)from;
+    if (from == STORY_LARGE_FROM_CLIENT)
+        counts->large_in_total++;
+    else
+        counts->large_out_total++;
 }
 
 static void count_end(const struct tracking *t, const struct story *story)

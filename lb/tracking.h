@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lb/pool.h"
@@ -41,6 +42,13 @@ void tracking_answered(struct tracking *t, uint32_t session, uint16_t backend);
 
 /* The handshake goes on to another backend, since its own has not answered. */
 void tracking_fail_over(struct tracking *t, uint32_t session, uint16_t backend);
+
+/*
+ * An IKE message of `len` bytes went between the session's client and that backend; noted if IP had to cut it
+ * up. `from` says who sent it: STORY_LARGE_FROM_CLIENT or STORY_LARGE_FROM_SERVER.
+ */
+void tracking_note_size(struct tracking *t, uint32_t session, uint16_t backend, enum story_flag from,
+                        size_t len);
 
 void tracking_end(struct tracking *t, uint32_t session, uint64_t now_ms);
 

@@ -98,31 +98,6 @@ static void test_stages(void **state)
     }
 }
 
-static const bool proofs[SUPPORT_KIND_COUNT] = {
-    [SUPPORT_AUTH] = true,          [SUPPORT_AUTH_ANSWER] = true,
-    [SUPPORT_INFORMATIONAL] = true, [SUPPORT_INFORMATIONAL_ANSWER] = true,
-    [SUPPORT_V1_ENCRYPTED] = true,  [SUPPORT_ESP] = true,
-};
-
-/* Answers in the clear also go to spoofed addresses and prove nothing. */
-static void test_what_is_a_proof(void **state)
-{
-    const struct endpoint client = support_endpoint("192.0.2.1", 4500);
-    struct support_net net;
-
-    (void)state;
-    support_net_init(&net, &service, 1, 16);
-    const uint32_t flow = add_flow(&net);
-    for (int kind = 0; kind < SUPPORT_KIND_COUNT; kind++) {
-        const struct step step = {.from_backend = true, .kind = (enum support_kind)kind};
-        uint8_t data[SUPPORT_MESSAGE_MAX];
-        const struct ike_datagram d = support_datagram(step.kind, IKE_PORT_4500, data);
-        assert_int_equal(handshake_is_proof(&net.dp.bindings, 0, &client, &d), proofs[kind]);
-        assert_int_equal(tell(&net.dp.bindings, flow, &step), proofs[kind]);
-    }
-    support_net_deinit(&net);
-}
-
 struct fragmentation_case {
     enum support_kind request;
     enum support_kind answer;
@@ -188,7 +163,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_what_is_a_proof),
         cmocka_unit_test(test_fragmentation),
         cmocka_unit_test(test_answered),
     };

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "ike/header.h"
 
-enum role { REQUEST = 1, RESPONSE = 2, ENCRYPTED = 4 };
+enum role { REQUEST = 1, RESPONSE = 2, ENCRYPTED = 4, AUTH = 8 };
 
 static const struct {
     const char *label;
@@ -19,19 +19,20 @@ static const struct {
     {"v2 COOKIE", 2, 34, 0x20, 41, 0, 0, RESPONSE},
     {"v2 resumption", 2, 38, 0x08, 40, 0, 0, REQUEST},
     {"v2 resumption answer", 2, 38, 0x20, 40, 9, 0, RESPONSE},
-    {"v2 AUTH", 2, 35, 0x08, 46, 9, 1, ENCRYPTED},
-    {"v2 AUTH in fragments", 2, 35, 0x08, 53, 9, 1, ENCRYPTED},
-    {"v2 AUTH in the clear", 2, 35, 0x08, 35, 9, 1, 0},
+    {"v2 AUTH", 2, 35, 0x08, 46, 9, 1, ENCRYPTED | AUTH},
+    {"v2 AUTH in fragments", 2, 35, 0x08, 53, 9, 1, ENCRYPTED | AUTH},
+    {"v2 AUTH in the clear", 2, 35, 0x08, 35, 9, 1, AUTH},
     {"v2 INFORMATIONAL answer", 2, 37, 0x20, 46, 9, 2, ENCRYPTED},
-    {"v2, a flag of v1", 2, 35, 0x09, 41, 9, 1, 0},
+    {"v2, a flag of v1", 2, 35, 0x09, 41, 9, 1, AUTH},
     {"v1 main mode 1", 1, 2, 0x00, 1, 0, 0, REQUEST},
     {"v1 main mode 2", 1, 2, 0x00, 1, 9, 0, RESPONSE},
-    {"v1 main mode 5", 1, 2, 0x01, 5, 9, 0, ENCRYPTED},
+    {"v1 main mode 5", 1, 2, 0x01, 5, 9, 0, ENCRYPTED | AUTH},
     {"v1 aggressive mode 1", 1, 4, 0x00, 1, 0, 0, REQUEST},
-    {"v1 quick mode", 1, 32, 0x01, 8, 9, 7, ENCRYPTED},
+    {"v1 quick mode", 1, 32, 0x01, 8, 9, 7, ENCRYPTED | AUTH},
     {"v1 informational", 1, 5, 0x00, 11, 9, 0, 0},
-    {"v1 main mode, encrypted, no cookie", 1, 2, 0x01, 1, 0, 0, ENCRYPTED},
+    {"v1 main mode, encrypted, no cookie", 1, 2, 0x01, 1, 0, 0, ENCRYPTED | AUTH},
     {"v1 with v2's number", 1, 34, 0x08, 33, 0, 0, 0},
+    {"v1 with the number of IKE_AUTH", 1, 35, 0x08, 46, 9, 1, 0},
     {"v3", 3, 34, 0x08, 33, 0, 0, 0},
 };
 
@@ -50,7 +51,7 @@ static void test_predicates(void **state)
         };
         const int roles = (header_is_init_request(&h) ? REQUEST : 0) |
                           (header_is_init_response(&h) ? RESPONSE : 0) |
-                          (header_is_encrypted(&h) ? ENCRYPTED : 0);
+                          (header_is_encrypted(&h) ? ENCRYPTED : 0) | (header_is_auth(&h) ? AUTH : 0);
         if (roles != cases[i].roles)
             fail_msg("%s: roles %d, not %d", cases[i].label, roles, cases[i].roles);
     }
