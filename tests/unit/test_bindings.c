@@ -103,14 +103,15 @@ static void test_counts(void **state)
     end(&f);
 }
 
-static void begin_session(struct fixture *f, uint32_t flow, bool answered)
+static uint32_t begin_session(struct fixture *f, uint32_t flow, bool answered)
 {
     struct story story = story_begin(VPN, ONE, 500, 10);
 
     story.spi_i = (struct ike_spi){.bytes = {1, (uint8_t)flow}};
     story.flags = answered ? STORY_ANSWERED : 0;
-    assert_int_not_equal(tracking_begin(&f->b.tracking, flow_of(f, flow)->pin, &story, false, 10),
-                         SESSION_NONE);
+    const uint32_t session = tracking_begin(&f->b.tracking, flow_of(f, flow)->pin, &story, false, 10);
+    assert_int_not_equal(session, SESSION_NONE);
+    return session;
 }
 
 /* Once, when the handshake is given up and not with each of its flows. */
@@ -398,6 +399,59 @@ static void test_a_rival_in_use_stays(void **state)
     end(&f);
 }
 
+/* Where clients behind one address are spread, a port that a pin has used may have become another's. */
+static void test_a_port_changes_hands(void **state)
+{
+    static const struct support_service spread = {
+        .name = "vpn",
+        .vips = {"203.0.113.10"},
+        .spread_nat = true,
+        .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}},
+    };
+    struct fixture f = {.pool = support_pool(&spread, 1)};
+    struct binding_request request = {
+        .client = {.addr = support_addr_v4(1), .port = 4501}, .port = IKE_PORT_4500, .session = SESSION_NONE};
+    enum drop_reason reason;
+    uint32_t flow;
+
+    (void)state;
+    assert_int_equal(bindings_init(&f.b, f.pool, 16, 1), 0);
+    request.pin = flow_of(&f, add(&f, 1, 500, IKE_PORT_500, 0, 10))->pin;
+    assert_int_equal(bindings_add_flow(&f.b, &request, 10, &flow, &reason), 0);
+    const struct pin *first = pins_get(f.b.pins, request.pin);
+    assert_int_equal(bindings_flow_of_pin(&f.b, first, IKE_PORT_4500), flow);
+    bindings_remove_flow(&f.b, flow);
+    assert_int_equal(bindings_flow_of_pin(&f.b, first, IKE_PORT_4500), FLOW_NONE);
+    flow = add(&f, 1, 4501, IKE_PORT_4500, 0, 20);
+    assert_int_equal(bindings_flow_of_pin(&f.b, pin_of(&f, flow), IKE_PORT_4500), flow);
+    assert_int_equal(bindings_flow_of_pin(&f.b, first, IKE_PORT_4500), FLOW_NONE);
+    assert_int_not_equal(bindings_flow_of_pin(&f.b, first, IKE_PORT_500), FLOW_NONE);
+    end(&f);
+}
+
+/* A session's slot is used again, often by the next handshake of the same pin: the flow has not seen that. */
+static void test_a_flow_knows_its_session(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 16);
+    const uint32_t index = add(&f, 1, 500, IKE_PORT_500, ONE, 10);
+    struct flow *flow = flows_get(f.b.flows, index);
+    struct tracking *t = &f.b.tracking;
+    assert_int_equal(bindings_session_of_flow(&f.b, flow), SESSION_NONE);
+    const uint32_t session = begin_session(&f, index, true);
+    bindings_see_session(&f.b, flow, session);
+    assert_int_equal(bindings_session_of_flow(&f.b, flow), session);
+    tracking_end(t, session, 20);
+    assert_int_equal(bindings_session_of_flow(&f.b, flow), SESSION_NONE);
+    assert_int_equal(begin_session(&f, index, true), session); /* the same slot */
+    assert_int_equal(bindings_session_of_flow(&f.b, flow), SESSION_NONE);
+    bindings_see_session(&f.b, flow, session);
+    assert_int_equal(bindings_session_of_flow(&f.b, flow), session);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +467,8 @@ int main(void)
         cmocka_unit_test(test_the_next_address_serves),
         cmocka_unit_test(test_a_rival_gives_way),
         cmocka_unit_test(test_a_rival_in_use_stays),
+        cmocka_unit_test(test_a_port_changes_hands),
+        cmocka_unit_test(test_a_flow_knows_its_session),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,6 +367,89 @@ static void test_moves_are_limited(void **state)
     }
 }
 
+/* No pin can be had any more: all are of confirmed clients. */
+static void fill_pins(struct support_net *net)
+{
+    struct bindings *b = &net->dp.bindings;
+    uint32_t pin;
+
+    for (uint32_t n = 0; pins_has_room(b->pins); n++) {
+        const struct endpoint client = {.addr = support_addr_v4(1000 + n)};
+        assert_int_equal(bindings_add_pin(b, &client, 0, true, net->now_ms, &pin), 0);
+    }
+}
+
+/* Without room, too, it is told which packets are dropped for want of it and which as too many. */
+static void test_the_limit_without_room(void **state)
+{
+    const struct endpoint victim = home(4500);
+    struct support_net net;
+
+    (void)state;
+    begin(&net, true);
+    establish(&net, victim);
+    fill_pins(&net);
+    net.sa = support_sa_of(&net, &victim.addr);
+    net.now_ms += SESSION_MOVE_REGAIN_MS;
+    for (uint32_t n = 0; n < 10; n++) {
+        const struct endpoint thief = {.addr = support_addr_v4(n), .port = 4500};
+        const struct verdict v = support_from_client(&net, 0, thief, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
+        assert_int_equal(v.action, VERDICT_DROP);
+        assert_int_equal(v.reason, n < SESSION_MOVES_MAX ? DROP_TABLE_FULL : DROP_RATE_LIMITED);
+    }
+    support_net_deinit(&net);
+}
+
+/* What a server answers to a client that gets no flow is answered, and proves nothing a second time. */
+static void test_answers_without_a_flow(void **state)
+{
+    const struct endpoint old = home(4500), new = support_endpoint("192.0.2.77", 1234);
+    struct support_net net;
+
+    (void)state;
+    begin(&net, false);
+    const struct verdict before = establish(&net, old);
+    fill_pins(&net);
+    net.sa = support_sa_of(&net, &old.addr);
+    net.sa.message_id = 20;
+    const struct verdict v = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
+    assert_sent(&v, before.backend);
+    assert_answered(&net, &v, SUPPORT_INFORMATIONAL_ANSWER, new);
+    assert_null(support_flow(&net, 0, new, IKE_PORT_4500));
+    assert_int_equal(session_of(&net, net.sa)->next_id, 21);
+    support_net_deinit(&net);
+}
+
+/* From IPv6 to IPv4: transparent mode has no packet for the old server, and takes it for a stranger's. */
+static void test_the_other_family(void **state)
+{
+    static const struct support_service dual = {
+        .name = "vpn",
+        .vips = {"203.0.113.10", "2001:db8::10"},
+        .snats = {"10.1.0.100", "2001:db8:1::100"},
+        .backends = {{"a", "10.1.0.1", 0, CONFIG_STATE_ENABLED},
+                     {"b", "2001:db8:1::1", 0, CONFIG_STATE_ENABLED}},
+    };
+
+    (void)state;
+    for (int full_nat = 0; full_nat < 2; full_nat++) {
+        const struct endpoint old = support_endpoint("2001:db8:2::1", 4500), new = home(4500);
+        struct support_service service = dual;
+        struct support_net net;
+        if (full_nat)
+            service.mode = CONFIG_MODE_FULL_NAT;
+        else
+            service.snats[0] = NULL;
+        support_net_init(&net, &service, 1, MAX_CLIENTS);
+        assert_int_equal(establish(&net, old).backend, 1);
+        net.sa = support_sa_of(&net, &old.addr);
+        const struct verdict v = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
+        assert_sent(&v, full_nat ? 1 : 0);
+        assert_int_equal(addr_family(&v.src.addr), addr_family(&v.dst.addr));
+        support_net_deinit(&net);
+    }
+}
+
 /*
  * Somebody with a tunnel of his own sends its messages as from the victim's address and port, to another
  * backend than the victim's: the victim's flow stays, even if its backend has been quiet for long.
@@ -430,6 +513,9 @@ int main(void)
         cmocka_unit_test(test_guesses),
         cmocka_unit_test(test_replays),
         cmocka_unit_test(test_moves_are_limited),
+        cmocka_unit_test(test_the_limit_without_room),
+        cmocka_unit_test(test_answers_without_a_flow),
+        cmocka_unit_test(test_the_other_family),
         cmocka_unit_test(test_a_session_of_ones_own),
         cmocka_unit_test(test_forged_handshakes),
     };

@@ -130,6 +130,45 @@ static void test_freshness(void **state)
     }
 }
 
+/*
+ * Of a session that was learnt from a request of its server it is not known what was answered before: the
+ * first response may be a repeated one, and is only the beginning of the count.
+ */
+static void test_the_first_response_of_a_learnt_session(void **state)
+{
+    struct dialogue d;
+
+    (void)state;
+    dialogue_begin(&d);
+    const uint32_t home = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+    assert_true(dialogue_from_backend(&d, home, SUPPORT_INFORMATIONAL, 8, 0));
+    const struct session *session = sessions_get(d.sessions, dialogue_session_of(&d, 8));
+    const uint32_t elsewhere = dialogue_add_flow(&d, DIALOGUE_ELSEWHERE, 4500, DIALOGUE_ONE);
+    assert_false(dialogue_from_backend(&d, elsewhere, SUPPORT_INFORMATIONAL_ANSWER, 8, 5));
+    assert_false(dialogue_from_backend(&d, elsewhere, SUPPORT_INFORMATIONAL_ANSWER, 8, 5));
+    assert_int_equal(session->pin, dialogue_pin_of(&d, home));
+    assert_true(dialogue_from_backend(&d, elsewhere, SUPPORT_INFORMATIONAL_ANSWER, 8, 6));
+    assert_int_equal(session->pin, dialogue_pin_of(&d, elsewhere));
+    dialogue_end(&d);
+}
+
+/* The response may go to a client that has no flow: whoever asks the same again, from elsewhere, is late. */
+static void test_noted_responses(void **state)
+{
+    uint8_t data[SUPPORT_MESSAGE_MAX];
+    const struct ike_datagram answer = dialogue_message(SUPPORT_INFORMATIONAL_ANSWER, 7, 5, data);
+    const struct endpoint elsewhere = support_endpoint(DIALOGUE_ELSEWHERE, 4500);
+    struct dialogue d;
+
+    (void)state;
+    dialogue_begin(&d);
+    dialogue_complete(&d, dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE), 7);
+    assert_true(proof_of_client(d.b, 0, &elsewhere, &answer));
+    proof_note_response(d.b, 0, &answer);
+    assert_false(proof_of_client(d.b, 0, &elsewhere, &answer));
+    dialogue_end(&d);
+}
+
 /* It knows no roaming: the address must be the same, the port may be another. */
 static void test_ikev1_does_not_roam(void **state)
 {
@@ -172,6 +211,8 @@ int main(void)
         cmocka_unit_test(test_rekeyed_sas_are_learnt_from_the_backend),
         cmocka_unit_test(test_learnt_beside_a_flood),
         cmocka_unit_test(test_freshness),
+        cmocka_unit_test(test_the_first_response_of_a_learnt_session),
+        cmocka_unit_test(test_noted_responses),
         cmocka_unit_test(test_ikev1_does_not_roam),
         cmocka_unit_test(test_another_backends_session),
     };

@@ -74,6 +74,7 @@ struct move_case {
 static const struct move_case move_cases[] = {
     {"from 500 to 4500", 500, IKE_PORT_500, "192.0.2.1", 4500, IKE_PORT_4500, -1, false},
     {"the same through a NAT", 1025, IKE_PORT_500, "192.0.2.1", 1026, IKE_PORT_4500, -1, false},
+    {"and back", 4500, IKE_PORT_4500, "192.0.2.1", 500, IKE_PORT_500, -1, false},
     {"another port of its NAT", 4500, IKE_PORT_4500, "192.0.2.1", 1026, IKE_PORT_4500, ROAM_REBIND, true},
     {"and towards 500", 500, IKE_PORT_500, "192.0.2.1", 1026, IKE_PORT_500, ROAM_REBIND, true},
     {"another address", 4500, IKE_PORT_4500, "198.51.100.1", 4500, IKE_PORT_4500, ROAM_MOBIKE, true},

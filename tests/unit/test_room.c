@@ -82,6 +82,31 @@ static void test_make_room(void **state)
     support_net_deinit(&net);
 }
 
+/* Neither the pin that the new flow is for nor the client's own one ends, whatever their age. */
+static void test_some_pins_are_kept(void **state)
+{
+    const struct endpoint own = {.addr = support_addr_v4(1)}, other = {.addr = support_addr_v4(99)};
+    struct support_net net;
+    uint32_t flow[4];
+
+    (void)state;
+    support_net_init(&net, services, 2, 16); /* 4 unconfirmed pins, 8 unconfirmed flows */
+    struct bindings *b = &net.dp.bindings;
+    for (uint16_t i = 0; i < 4; i++)
+        flow[i] = add(&net, i + 1U, 500, IKE_PORT_500, ONE, i);
+    const uint32_t pin[] = {flows_get(b->flows, flow[0])->pin, flows_get(b->flows, flow[1])->pin};
+    room_make(b, VPN, &other, pin[0], 10);
+    assert_false(pins_has_room(b->pins)); /* no younger pin ends in its place */
+    for (uint16_t port = 1000; port < 1004; port++)
+        add(&net, 4, port, IKE_PORT_500, ONE, 10);
+    room_make(b, VPN, &own, pin[1], 10);
+    add(&net, 4, 1004, IKE_PORT_500, ONE, 10);
+    room_make(b, VPN, &own, pin[1], 10);
+    assert_int_equal(pins_count(b->pins), 4);
+    assert_int_equal(pins_get(b->pins, pin[0])->flow_count + pins_get(b->pins, pin[1])->flow_count, 0);
+    support_net_deinit(&net);
+}
+
 /* Handshakes under way are spared while there are others, and give way in turn where there are none. */
 static void test_handshakes_are_spared(void **state)
 {
@@ -144,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make_room),
+        cmocka_unit_test(test_some_pins_are_kept),
         cmocka_unit_test(test_handshakes_are_spared),
         cmocka_unit_test(test_flows_are_spared),
     };
