@@ -50,8 +50,7 @@ static int add_flow(struct bindings *b, const struct packet *packet, const struc
     return err;
 }
 
-/* Remembers for lb/outbound where a client without a confirmed flow was sent, if that will be asked.
- */
+/* Remembers for lb/outbound where a client without a confirmed flow was sent, if that will be asked. */
 static void note_hint(struct dataplane *dp, const struct packet *packet, uint16_t backend)
 {
     const struct backend *to = &dp->bindings.pool->backends[backend];
