@@ -59,6 +59,8 @@ static void on_event(void *ctx, const struct health_event *event)
         backend->probe_us = (uint32_t)event->round_trip_us;
     if (event->success)
         passive_probed(backend, clock_now_ms());
+    if (event->changed && event->state == HEALTH_UP)
+        passive_forget(backend);
     note_refusal(link, event);
     if (!event->changed) {
         log_debug(probes->log, "service %s, backend %s: probe: %s", service, backend->name,

@@ -23,10 +23,22 @@ static bool has_payload(const struct ike_datagram *datagram, enum ike_payload_ty
     return false;
 }
 
-/* Would any server answer this? What lacks its SA payload says nothing about a server that is silent. */
-static bool deserves_answer(const struct ike_datagram *datagram)
+static bool has_sa(const struct ike_datagram *datagram)
 {
     return has_payload(datagram, datagram->header.major == 1 ? IKE_PAYLOAD_V1_SA : IKE_PAYLOAD_SA);
+}
+
+/*
+ * The backend is asked for the first time in this handshake. What many a server leaves unanswered says
+ * nothing about it: a message without an SA payload, and IKEv1 where that has never been answered.
+ */
+static void ask(struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram,
+                uint64_t now_ms)
+{
+    struct backend *backend = &b->pool->backends[flow->backend];
+
+    if (has_sa(datagram) && (datagram->header.major != 1 || backend->passive.answers_v1))
+        passive_asked(backend, &flow->client, now_ms);
 }
 
 /* The backend whose handshake this is has answered, and it is not that one. */
@@ -58,8 +70,7 @@ static uint32_t opened_session(struct bindings *b, const struct flow *flow,
     if (made == SESSION_NONE)
         return SESSION_NONE;
     tracking_reach(t, made, STAGE_INIT_SENT, now_ms);
-    if (deserves_answer(datagram))
-        passive_asked(&b->pool->backends[flow->backend], &flow->client, now_ms);
+    ask(b, flow, datagram, now_ms);
     return made;
 }
 
@@ -79,7 +90,7 @@ static void note_init_request(struct bindings *b, struct flow *flow, const struc
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
     if (story->backend != flow->backend) {
         tracking_fail_over(&b->tracking, index, flow->backend);
-        passive_asked(&b->pool->backends[flow->backend], &flow->client, now_ms);
+        ask(b, flow, datagram, now_ms);
     }
     if (pin->flags & PIN_CLIENT_FRAGMENTATION)
         story->flags |= STORY_CLIENT_FRAGMENTATION;
@@ -91,14 +102,15 @@ static void note_init_request(struct bindings *b, struct flow *flow, const struc
 }
 
 /* An IKE message of a session; forged ones, from elsewhere, are not believed. */
-static void note_message(struct bindings *b, const struct flow *flow, const struct ike_datagram *datagram,
+static void note_message(struct bindings *b, struct flow *flow, const struct ike_datagram *datagram,
                          uint64_t now_ms)
 {
     const struct ike_header *h = &datagram->header;
     const uint32_t index = sessions_find(b->tracking.sessions, (uint16_t)(flow->listener / IKE_PORT_COUNT),
                                          &h->spi_i, &h->spi_r);
 
-    if (!sessions_is_of(b->tracking.sessions, index, flow->pin)) {
+    if (!sessions_is_of(b->tracking.sessions, index, flow->pin) ||
+        sessions_get(b->tracking.sessions, index)->story.backend != flow->backend) {
         struct pin *pin = pin_of(b, flow);
         if (header_is_auth(h) && index == SESSION_NONE && pin->stage < STAGE_AUTH_SENT)
             pin->stage = STAGE_AUTH_SENT;
@@ -106,6 +118,8 @@ static void note_message(struct bindings *b, const struct flow *flow, const stru
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
     story->seen_ms = (uint32_t)now_ms;
+    flow->client_ms = (uint32_t)now_ms;
+    flow->flags &= (uint8_t)~FLOW_LEFT;
     pin_of(b, flow)->flags |= PIN_RECEIVES; /* from a forged address nobody knows the backend's SPI */
     tracking_note_size(&b->tracking, index, flow->backend, STORY_LARGE_FROM_CLIENT, datagram->ike_len);
     if (header_is_auth(h) && story->stage < STAGE_AUTH_ANSWERED) {
@@ -135,15 +149,18 @@ void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_
 {
     struct flow *flow = flows_get(b->flows, index);
 
-    if (datagram->class == IKE_CLASS_ESP) {
+    if (datagram->class == IKE_CLASS_KEEPALIVE) {
+        flow->client_ms = (uint32_t)now_ms;
+    } else if (datagram->class == IKE_CLASS_ESP) {
+        flow->client_ms = (uint32_t)now_ms;
+        flow->flags &= (uint8_t)~FLOW_LEFT;
         note_esp(b, flow, FLOW_ESP_IN, now_ms);
         if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED)
             bindings_note_esp(b, index, datagram->esp_spi);
-    } else if (datagram->class == IKE_CLASS_IKE) {
-        if (header_is_init_request(&datagram->header))
-            note_init_request(b, flow, datagram, now_ms);
-        else
-            note_message(b, flow, datagram, now_ms);
+    } else if (header_is_init_request(&datagram->header)) {
+        note_init_request(b, flow, datagram, now_ms);
+    } else {
+        note_message(b, flow, datagram, now_ms);
     }
 }
 
@@ -168,7 +185,7 @@ static uint16_t find_reason(const struct ike_datagram *datagram)
 
 static bool is_full_answer(const struct ike_datagram *datagram)
 {
-    return !header_spi_is_zero(&datagram->header.spi_r) && deserves_answer(datagram);
+    return !header_spi_is_zero(&datagram->header.spi_r) && has_sa(datagram);
 }
 
 /*
@@ -202,6 +219,8 @@ static uint32_t answered_session(struct bindings *b, uint32_t index, uint16_t ba
 
     if (known != SESSION_NONE)
         return sessions_is_of(sessions, known, session->pin) ? known : SESSION_NONE;
+    if (story.stage >= STAGE_AUTH_SENT) /* too late: the client has gone on with another's */
+        return SESSION_NONE;
     if (header_spi_is_zero(&story.spi_r)) {
         session->story.spi_r = h->spi_r;
         session->story.backend = backend;
@@ -237,7 +256,7 @@ void handshake_answered(struct bindings *b, uint32_t pin, uint16_t backend,
     const uint32_t index =
         pin == PIN_NONE ? SESSION_NONE : sessions_find_begun(b->tracking.sessions, pin, &h->spi_i);
 
-    passive_answered(&b->pool->backends[backend]);
+    passive_answered(&b->pool->backends[backend], h->major == 1);
     if (index == SESSION_NONE)
         return;
     uint32_t session = SESSION_NONE;

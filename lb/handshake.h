@@ -7,7 +7,7 @@
 #include "ike/classify.h"
 #include "lb/bindings.h"
 
-/* An IKE message or ESP of the client goes to the backend over this flow. */
+/* A datagram of the client goes to the backend over this flow. */
 void handshake_from_client(struct bindings *b, uint32_t flow, const struct ike_datagram *datagram,
                            uint64_t now_ms);
 

@@ -16,13 +16,9 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     struct flow *flow = flows_get(b->flows, index);
     struct endpoint src = packet->src;
 
-    flow->client_ms = (uint32_t)now_ms;
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
-    if (datagram->class != IKE_CLASS_KEEPALIVE) {
-        flow->flags &= (uint8_t)~FLOW_LEFT;
-        handshake_from_client(b, index, datagram, now_ms);
-    }
+    handshake_from_client(b, index, datagram, now_ms);
     if (flow->source != FLOW_SOURCE_CLIENT)
         src = (struct endpoint){.addr = *snat_addr(b->snat, flow->source), .port = flow->source_port};
     forward_to_backend(dp, packet, datagram, flow->backend, &src, verdict);

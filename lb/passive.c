@@ -1,16 +1,31 @@
 #include "lb/passive.h"
 
-static bool is_suspect(const struct passive *p, uint64_t now_ms)
+static void forget(struct passive *p)
 {
-    return p->evidence >= PASSIVE_EVIDENCE && now_ms - p->since_ms >= PASSIVE_WAIT_MS;
+    p->evidence = 0;
+    p->several = false;
+    p->suspicion = SUSPICION_NONE;
+    p->avoided = false;
+}
+
+/* Heard since then, be it by a tunnel or a probe. */
+static bool is_heard_since(const struct passive *p, uint64_t then_ms)
+{
+    return p->heard_ms > then_ms || p->probe_ms > then_ms;
 }
 
 static void judge(struct passive *p, uint64_t now_ms)
 {
-    if (!is_suspect(p, now_ms))
+    const bool is_alive = is_heard_since(p, p->since_ms + PASSIVE_ALIVE_MS);
+
+    if (p->evidence < PASSIVE_EVIDENCE ||
+        now_ms - p->since_ms < (is_alive ? PASSIVE_WAIT_MS : PASSIVE_SILENT_MS))
         return;
-    const uint64_t alive_ms = p->since_ms + PASSIVE_ALIVE_MS;
-    const bool is_alive = p->heard_ms > alive_ms || p->probe_ms > alive_ms;
+    if (now_ms - p->asked_ms >= PASSIVE_FORGET_MS || (is_alive && !p->several) ||
+        (is_alive && p->suspicion == SUSPICION_SILENT)) { /* it is back, and may try again */
+        forget(p);
+        return;
+    }
     if (p->suspicion == SUSPICION_NONE)
         p->tried_ms = now_ms;
     p->suspicion = is_alive ? SUSPICION_REFUSING : SUSPICION_SILENT;
@@ -24,21 +39,26 @@ void passive_asked(struct backend *backend, const struct addr *client, uint64_t 
 
     if (p->evidence == 0)
         p->since_ms = now_ms;
+    else if (!same_client)
+        p->several = true;
     if (p->evidence < PASSIVE_EVIDENCE)
         p->evidence += same_client ? PASSIVE_SAME_CLIENT : PASSIVE_ANOTHER_CLIENT;
     p->last_client = *client;
+    p->asked_ms = now_ms;
     if (p->suspicion != SUSPICION_NONE)
         p->tried_ms = now_ms;
     judge(p, now_ms);
 }
 
-void passive_answered(struct backend *backend)
+void passive_answered(struct backend *backend, bool is_v1)
 {
-    struct passive *p = &backend->passive;
+    backend->passive.answers_v1 |= is_v1;
+    forget(&backend->passive);
+}
 
-    p->evidence = 0;
-    p->suspicion = SUSPICION_NONE;
-    p->avoided = false;
+void passive_forget(struct backend *backend)
+{
+    forget(&backend->passive);
 }
 
 void passive_heard(struct backend *backend, uint64_t now_ms)

@@ -5,30 +5,39 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lb/pool.h"
 
 /*
- * A backend is suspect after so much evidence, the first so long ago: three clients without an answer, or
- * five handshakes of one address, which may be of one client that something is wrong with.
+ * A backend is suspect after so much evidence, the first so long ago: three clients without an answer. Five
+ * handshakes of one address are as much, but make it silent only: a backend that is alive may have its
+ * reasons to leave just this one without an answer.
  */
 #define PASSIVE_EVIDENCE       6
 #define PASSIVE_ANOTHER_CLIENT 2
 #define PASSIVE_SAME_CLIENT    1
 #define PASSIVE_WAIT_MS        1000
+#define PASSIVE_SILENT_MS      3000 /* the same for one that nothing is heard from: time for a probe */
 
 /* What is heard from a suspect so long after it has left the first client waiting shows that it is alive. */
-#define PASSIVE_ALIVE_MS 500
+#define PASSIVE_ALIVE_MS 100
 
 /* A suspect gets a new client every so often all the same; its answer clears it. */
 #define PASSIVE_TRIAL_MS 5000
+
+/* Without a new handshake that is not answered, the evidence is forgotten after this. */
+#define PASSIVE_FORGET_MS 60000
 
 /* A handshake's first message goes to the backend for the first time. */
 void passive_asked(struct backend *backend, const struct addr *client, uint64_t now_ms);
 
 /* The backend has answered the first message of a handshake, with whatever. */
-void passive_answered(struct backend *backend);
+void passive_answered(struct backend *backend, bool is_v1);
+
+/* It has come back after it was down: what was held against it does not count any more. */
+void passive_forget(struct backend *backend);
 
 /* It has sent a client something. */
 void passive_heard(struct backend *backend, uint64_t now_ms);

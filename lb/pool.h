@@ -55,6 +55,9 @@ struct passive {
     bool avoided;            /* new clients go elsewhere if they can */
     uint32_t evidence;       /* from handshakes in a row, since the last answer, that were not answered */
     struct addr last_client; /* the last of them */
+    bool several;            /* they came from more than one address */
+    bool answers_v1;         /* it has answered IKEv1 once */
+    uint64_t asked_ms;       /* when the last of them came */
     uint64_t since_ms;       /* when the first of them came */
     uint64_t tried_ms;       /* when a client was last sent there all the same */
     uint64_t heard_ms;       /* the latest packet of the backend to any client */

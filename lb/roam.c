@@ -1,6 +1,25 @@
 #include "lb/roam.h"
 
-/* Where the session was: its flow there is not needed any more, if it is still there. */
+/* So many sessions of a pin are looked at: an address with more is a carrier's NAT, whose flows end by
+ * themselves. */
+#define LOOKS_MAX 32
+
+/* Does another session of the same pin use that port? */
+static bool is_shared(const struct bindings *b, const struct session *session)
+{
+    const struct sessions *sessions = b->tracking.sessions;
+    uint32_t index = sessions_of_pin(sessions, session->pin);
+
+    for (int looks = 0; looks < LOOKS_MAX && index != SESSION_NONE; looks++) {
+        const struct session *other = sessions_get(b->tracking.sessions, index);
+        if (other != session && other->confirmed && other->story.client_port == session->story.client_port)
+            return true;
+        index = other->pin_next;
+    }
+    return index != SESSION_NONE;
+}
+
+/* Where the session was: its flow there is not needed any more, if it is still there and nobody else's. */
 static void leave_flow(struct bindings *b, const struct session *session, uint16_t listener)
 {
     const struct flow_in_key key = {
@@ -10,7 +29,7 @@ static void leave_flow(struct bindings *b, const struct session *session, uint16
     };
     const uint32_t left = flows_find_in(b->flows, &key);
 
-    if (left != FLOW_NONE)
+    if (left != FLOW_NONE && !is_shared(b, session))
         flows_get(b->flows, left)->flags |= FLOW_LEFT;
 }
 
@@ -63,6 +82,7 @@ void roam_confirmed(struct bindings *b, uint32_t index, uint32_t flow_index, uin
     const bool was_natt = session->story.flags & STORY_NATT;
 
     bindings_see_session(b, flow, index);
+    flow->flags &= (uint8_t)~FLOW_LEFT;
     session->story.flags = (uint16_t)((session->story.flags & ~STORY_NATT) | (is_natt ? STORY_NATT : 0));
     const bool same_address = addr_equal(&here.addr, &there.addr);
     if (same_address && (here.port == there.port || was_natt != is_natt)) {

@@ -35,13 +35,18 @@ static struct schedule_key schedule_key(const struct bindings *b, const struct s
     return key;
 }
 
-/* A tunnel lives on this flow: its backend has lately sent something there. */
+/*
+ * A tunnel lives on this flow as far as its client is concerned: it has lately sent ESP, IKE of a session
+ * there, or at least keepalives, which it sends for as long as it has a tunnel (RFC 3948 section 4). What the
+ * backend sends does not count: it also goes to clients that have begun anew and know nothing of it any more.
+ */
 static bool is_in_use(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
 {
     const struct service *service = &b->pool->services[flow->listener / IKE_PORT_COUNT];
 
-    return flow->flags & FLOW_CONFIRMED && !pool_is_lost(&b->pool->backends[flow->backend]) &&
-           (uint32_t)now_ms - flow->backend_ms < service->persistence.half_open_timeout_ms;
+    return (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED &&
+           !pool_is_lost(&b->pool->backends[flow->backend]) &&
+           (uint32_t)now_ms - flow->client_ms < service->persistence.half_open_timeout_ms;
 }
 
 static bool has_flow_in_use(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
@@ -64,8 +69,8 @@ static bool is_silent_since(const struct backend *backend, uint64_t now_ms, uint
 
 /*
  * May a client leave the backend that its pin is at, since its handshake is not answered? One that nothing is
- * known of yet may; one that has been proved only if the backend answers nobody and no tunnel of the client
- * lives there, or if it seems to be dead.
+ * known of yet may; one that has been proved only if the backend is silent to several, or if no tunnel of the
+ * client lives there and the backend answers nobody or seems to be dead.
  */
 static bool may_fail_over(const struct bindings *b, const struct pin *pin, const struct story *story,
                           uint64_t now_ms)
@@ -74,10 +79,11 @@ static bool may_fail_over(const struct bindings *b, const struct pin *pin, const
 
     if (!(pin->flags & PIN_CONFIRMED) || backend->passive.suspicion == SUSPICION_SILENT)
         return true;
-    if (backend->passive.suspicion == SUSPICION_REFUSING)
-        return !has_flow_in_use(b, pin, now_ms);
-    return story->init_count >= STEER_SURE_AFTER &&
-           is_silent_since(backend, now_ms, story->stage_ms[STAGE_NONE]);
+    if (has_flow_in_use(b, pin, now_ms))
+        return false;
+    return backend->passive.suspicion == SUSPICION_REFUSING ||
+           (story->init_count >= STEER_SURE_AFTER &&
+            is_silent_since(backend, now_ms, story->stage_ms[STAGE_NONE]));
 }
 
 /* The first message of a handshake comes again, the backend has not said a word yet, and another may be
@@ -130,16 +136,16 @@ static bool continues_handshake(const struct ike_header *h)
     return h->exchange == IKE_EXCHANGE_AUTH || h->exchange == IKE_EXCHANGE_V1_MAIN;
 }
 
-/* Does a session of this address take the place of what came on its flow before? Not from a living tunnel. */
-static bool may_displace(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+/*
+ * May the session's message take the flow for its own backend? From the flow's own address it may unless a
+ * tunnel lives there: only the client can know the SPIs of its session. From another address anybody can send
+ * his own session's messages as from here, so he gets nothing that a client has proved to be its, however
+ * quiet that is; only what the client has left.
+ */
+static bool may_take(const struct bindings *b, const struct flow *flow, bool is_here, uint64_t now_ms)
 {
-    return pins_get(b->pins, flow->pin)->backend != flow->backend || !is_in_use(b, flow, now_ms);
-}
-
-/* And one of another address? Anybody can send his own session's messages as from here, so he gets nothing
- * that a client has proved to be its, however quiet that is. */
-static bool may_displace_from_elsewhere(const struct flow *flow)
-{
+    if (is_here)
+        return !is_in_use(b, flow, now_ms);
     return (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) != FLOW_CONFIRMED;
 }
 
@@ -154,7 +160,7 @@ static bool conflicts(struct bindings *b, const struct steer_request *request, c
     struct session *session = sessions_get(b->tracking.sessions, request->session);
     const bool is_here = addr_equal(&pins_get(b->pins, session->pin)->client, &request->client.addr);
 
-    if (is_here ? may_displace(b, flow, now_ms) : may_displace_from_elsewhere(flow))
+    if (may_take(b, flow, is_here, now_ms))
         return false;
     if (!(session->story.flags & STORY_CONFLICT)) {
         session->story.flags |= STORY_CONFLICT;
@@ -165,10 +171,15 @@ static bool conflicts(struct bindings *b, const struct steer_request *request, c
     return true;
 }
 
-/* ESP has passed both ways, and the tunnel lives. */
-static bool has_tunnel(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+/*
+ * ESP has passed both ways. Anybody can send the messages that open an IKE SA, or of a session that we do not
+ * know, as from the client of such a flow: they take it from nobody but a lost backend, or a client that has
+ * left, however quiet the tunnel is.
+ */
+static bool has_tunnel(const struct bindings *b, const struct flow *flow)
 {
-    return (flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && is_in_use(b, flow, now_ms);
+    return (flow->flags & (FLOW_ESP_BOTH | FLOW_LEFT)) == FLOW_ESP_BOTH &&
+           !pool_is_lost(&b->pool->backends[flow->backend]);
 }
 
 /*
@@ -196,12 +207,12 @@ static bool may_use_flow(struct bindings *b, const struct steer_request *request
     }
     const bool moved = pins_get(b->pins, flow->pin)->backend != flow->backend;
     if (is_init(request)) {
-        if (has_tunnel(b, flow, now_ms))
+        if (has_tunnel(b, flow))
             return true;
         *choice = steer_pinned(b, request, flow->pin, now_ms);
         return choice->backend == flow->backend;
     }
-    if (!moved || has_tunnel(b, flow, now_ms))
+    if (!moved || has_tunnel(b, flow))
         return true;
     return !pool_is_lost(&b->pool->backends[flow->backend]) && !continues_handshake(h);
 }
