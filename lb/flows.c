@@ -132,7 +132,6 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     *made = *flow;
     made->esp_spi = 0;
     made->client_ms = (uint32_t)now_ms;
-    made->backend_ms = (uint32_t)now_ms;
     made->seen_ms = (uint32_t)now_ms;
     made->in_next = *in_head;
     made->out_next = *out_head;

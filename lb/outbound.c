@@ -118,7 +118,6 @@ static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
     struct flow *flow = flows_get(b->flows, index);
     const bool proved = handshake_from_backend(b, index, datagram, now_ms);
 
-    flow->backend_ms = (uint32_t)now_ms;
     if (flow->flags & FLOW_CONFIRMED)
         flow->seen_ms = (uint32_t)now_ms;
     else if (proved)

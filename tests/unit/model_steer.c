@@ -44,22 +44,24 @@ static uint32_t half_open_ms(const struct model *m, uint16_t service)
     return m->pool->services[service].persistence.half_open_timeout_ms;
 }
 
-static bool is_alive(const struct model *m, uint32_t flow)
+static bool is_lost(const struct model *m, const struct model_flow *f)
+{
+    return pool_is_lost(&m->pool->backends[f->backend]);
+}
+
+/* Nobody but a lost backend loses it to a message that anybody can send. */
+static bool has_tunnel(const struct model *m, uint32_t flow)
 {
     const struct model_flow *f = &m->flows[flow];
 
-    return f->confirmed && !pool_is_lost(&m->pool->backends[f->backend]) &&
-           m->now_ms - f->heard_ms < half_open_ms(m, f->service);
-}
-
-static bool has_tunnel(const struct model *m, uint32_t flow)
-{
-    return m->flows[flow].esp_in && m->flows[flow].esp_out && is_alive(m, flow);
+    return f->esp_in && f->esp_out && !f->left && !is_lost(m, f);
 }
 
 static bool is_in_use(const struct model *m, uint32_t flow)
 {
-    return is_alive(m, flow) && m->pins[m->flows[flow].pin].backend == m->flows[flow].backend;
+    const struct model_flow *f = &m->flows[flow];
+
+    return f->confirmed && !f->left && !is_lost(m, f) && m->now_ms - f->used_ms < half_open_ms(m, f->service);
 }
 
 bool model_steer_is_transparent(const struct model *m, uint16_t service)
@@ -74,7 +76,7 @@ static bool has_flow_in_use(const struct model *m, uint32_t pin)
     for (int port = 0; port < IKE_PORT_COUNT; port++) {
         const struct endpoint client = {p->client, p->ports[port]};
         const uint32_t flow = model_tables_find_flow(m, p->service, (enum ike_port)port, client);
-        if (flow != MODEL_NONE && m->flows[flow].pin == pin && is_alive(m, flow))
+        if (flow != MODEL_NONE && m->flows[flow].pin == pin && is_in_use(m, flow))
             return true;
     }
     return false;
@@ -87,9 +89,9 @@ static bool may_fail_over(const struct model *m, uint32_t pin, const struct mode
 
     if (!m->pins[pin].confirmed || v->suspicion == SUSPICION_SILENT)
         return true;
-    if (v->suspicion == SUSPICION_REFUSING)
-        return !has_flow_in_use(m, pin);
-    return s->asked >= 2 && v->heard_ms < s->born_ms;
+    if (has_flow_in_use(m, pin))
+        return false;
+    return v->suspicion == SUSPICION_REFUSING || (s->asked >= 2 && v->heard_ms < s->born_ms);
 }
 
 bool model_steer_opens(const struct ike_datagram *d)

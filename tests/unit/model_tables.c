@@ -168,7 +168,7 @@ uint32_t model_tables_add_flow(struct model *m, const struct model_flow *flow)
     m->flows[i] = *flow;
     m->flows[i].used = true;
     m->flows[i].number = ++m->born;
-    m->flows[i].born_ms = m->flows[i].seen_ms = m->flows[i].heard_ms = m->now_ms;
+    m->flows[i].born_ms = m->flows[i].seen_ms = m->flows[i].used_ms = m->now_ms;
     m->pins[flow->pin].ports[flow->port] = flow->client.port;
     m->pins[flow->pin].left = false;
     m->pins[flow->pin].seen_ms = m->now_ms;

@@ -41,7 +41,7 @@ struct model_flow {
     uint64_t number; /* in order of birth */
     uint64_t born_ms;
     uint64_t seen_ms;
-    uint64_t heard_ms; /* of the backend; at first the birth */
+    uint64_t used_ms; /* by its client's tunnel or IKE SA, keepalives included; at first the birth */
     uint32_t esp_spi;
     uint64_t esp_number;     /* in the order of being noted */
     uint32_t session;        /* seen here last ... */
@@ -78,7 +78,10 @@ struct model_session {
 struct model_passive {
     uint32_t evidence; /* of handshakes in a row that were not answered */
     struct addr last_client;
+    bool several; /* they came from more than one address */
+    bool answers_v1;
     uint64_t since_ms;
+    uint64_t asked_ms;
     uint64_t heard_ms;
     enum suspicion suspicion;
 };

@@ -9,23 +9,44 @@ static void reach(struct model_session *s, enum stage stage)
         s->stage = stage;
 }
 
+static void forgive(struct model_passive *v)
+{
+    v->evidence = 0;
+    v->several = false;
+    v->suspicion = SUSPICION_NONE;
+}
+
 void model_watch_judge(struct model *m, uint16_t backend)
 {
     struct model_passive *v = &m->passive[backend];
+    const bool alive = v->heard_ms > v->since_ms + PASSIVE_ALIVE_MS;
 
-    if (v->evidence >= 6 && m->now_ms - v->since_ms >= PASSIVE_WAIT_MS)
-        v->suspicion = v->heard_ms > v->since_ms + PASSIVE_ALIVE_MS ? SUSPICION_REFUSING : SUSPICION_SILENT;
+    if (v->evidence < 6 || m->now_ms - v->since_ms < (alive ? PASSIVE_WAIT_MS : PASSIVE_SILENT_MS))
+        return;
+    if (m->now_ms - v->asked_ms >= PASSIVE_FORGET_MS)
+        forgive(v);
+    else if (!alive)
+        v->suspicion = SUSPICION_SILENT;
+    else if (v->several && v->suspicion != SUSPICION_SILENT)
+        v->suspicion = SUSPICION_REFUSING;
+    else
+        forgive(v); /* one address alone, or it is back */
 }
 
 /* Three clients in a row are evidence enough, and so are five handshakes of one address. */
-static void asked(struct model *m, uint16_t backend, const struct addr *client)
+static void asked(struct model *m, uint16_t backend, const struct addr *client, const struct ike_header *h)
 {
     struct model_passive *v = &m->passive[backend];
 
+    if (h->major == 1 && !v->answers_v1)
+        return;
     if (v->evidence == 0)
         v->since_ms = m->now_ms;
-    v->evidence += v->evidence && addr_equal(&v->last_client, client) ? 1 : 2;
+    const bool same = v->evidence && addr_equal(&v->last_client, client);
+    v->several |= v->evidence && !same;
+    v->evidence += same ? 1 : 2;
     v->last_client = *client;
+    v->asked_ms = m->now_ms;
     model_watch_judge(m, backend);
 }
 
@@ -49,7 +70,7 @@ static void see_init(struct model *m, uint32_t flow, const struct ike_header *h)
         made.knows_id = true;
         made.asked = 1;
         if (model_tables_add_session(m, &made) != MODEL_NONE)
-            asked(m, f->backend, &f->client.addr);
+            asked(m, f->backend, &f->client.addr, h);
         return;
     }
     struct model_session *s = &m->sessions[session];
@@ -57,7 +78,7 @@ static void see_init(struct model *m, uint32_t flow, const struct ike_header *h)
         s->backend = f->backend;
         s->failovers++;
         m->failovers++;
-        asked(m, f->backend, &f->client.addr);
+        asked(m, f->backend, &f->client.addr, h);
     }
     s->asked++;
     s->seen_ms = m->now_ms;
@@ -96,7 +117,11 @@ void model_watch_from_client(struct model *m, uint32_t flow, const struct ike_da
 {
     struct model_flow *f = &m->flows[flow];
 
-    if (d->class == IKE_CLASS_ESP) {
+    if (d->class == IKE_CLASS_KEEPALIVE) {
+        f->used_ms = m->now_ms;
+    } else if (d->class == IKE_CLASS_ESP) {
+        f->used_ms = m->now_ms;
+        f->left = false;
         see_esp(m, flow, &f->esp_in);
         if (f->confirmed && f->esp_spi != d->esp_spi) {
             f->esp_spi = d->esp_spi;
@@ -106,8 +131,11 @@ void model_watch_from_client(struct model *m, uint32_t flow, const struct ike_da
         see_init(m, flow, &d->header);
     } else if (d->class == IKE_CLASS_IKE) {
         const uint32_t session = model_tables_find_session(m, f->service, d);
-        if (session == MODEL_NONE || m->sessions[session].pin != f->pin)
+        if (session == MODEL_NONE || m->sessions[session].pin != f->pin ||
+            m->sessions[session].backend != f->backend)
             return;
+        f->used_ms = m->now_ms;
+        f->left = false;
         m->sessions[session].seen_ms = m->now_ms;
         m->pins[f->pin].receives = true;
         if (is_auth(&d->header) && m->sessions[session].stage < STAGE_AUTH_ANSWERED) {
@@ -151,6 +179,8 @@ static uint32_t answered_session(struct model *m, uint32_t begun, uint16_t backe
 
     if (known != MODEL_NONE) /* the pair stays with whose it was first */
         return m->sessions[known].pin == s->pin ? known : MODEL_NONE;
+    if (s->stage >= STAGE_AUTH_SENT) /* it has gone on with another's */
+        return MODEL_NONE;
     if (header_spi_is_zero(&s->spi_r)) {
         s->spi_r = d->header.spi_r;
         s->backend = backend;
@@ -170,8 +200,8 @@ void model_watch_answer(struct model *m, uint32_t pin, uint16_t backend, const s
     const uint32_t begun = pin == MODEL_NONE ? MODEL_NONE : model_tables_find_begun(m, pin, &h->spi_i);
     const bool is_full = !header_spi_is_zero(&h->spi_r) && h->next_payload != IKE_PAYLOAD_NOTIFY;
 
-    m->passive[backend].evidence = 0;
-    m->passive[backend].suspicion = SUSPICION_NONE;
+    m->passive[backend].answers_v1 |= h->major == 1;
+    forgive(&m->passive[backend]);
     if (begun == MODEL_NONE)
         return;
     const uint32_t session = is_full ? answered_session(m, begun, backend, d) : MODEL_NONE;
@@ -193,14 +223,21 @@ static void come(struct model *m, uint32_t session, uint32_t flow)
     const bool moved = !same_address || (s->port == f->port && old.port != f->client.port);
     const uint32_t old_flow = model_tables_find_flow(m, s->service, f->port, old);
     const uint32_t old_pin = s->pin;
+    bool is_shared = false;
 
+    for (uint32_t i = 0; i < m->top; i++) {
+        const struct model_session *o = &m->sessions[i];
+        is_shared |=
+            o->used && i != session && o->pin == old_pin && o->confirmed && o->client_port == old.port;
+    }
     see_session(m, flow, session);
+    m->flows[flow].left = false;
     s->client_port = f->client.port;
     s->port = f->port;
     if (!moved)
         return;
     m->roams[same_address ? ROAM_REBIND : ROAM_MOBIKE]++;
-    if (old_flow != MODEL_NONE)
+    if (old_flow != MODEL_NONE && !is_shared)
         m->flows[old_flow].left = true;
     if (old_pin == f->pin)
         return;

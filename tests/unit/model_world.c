@@ -254,13 +254,12 @@ static bool is_outsider(const struct addr *addr)
     return addr_is_v4(addr) && memcmp(addr->bytes, first.bytes, sizeof addr->bytes) >= 0;
 }
 
-/* A living tunnel: ESP was seen both ways, its backend is not lost and was heard of lately, and its client
- * has not begun anew at another one. */
+/* A living tunnel: ESP was seen both ways, its backend is not lost, and its client has used it lately. */
 static bool is_tunnel(const struct world *w, const struct flow *f)
 {
-    return f->flags & FLOW_CONFIRMED && pins_get(w->dp.bindings.pins, f->pin)->backend == f->backend &&
+    return (f->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED &&
            (f->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && !pool_is_lost(&w->pool->backends[f->backend]) &&
-           (uint32_t)w->now_ms - f->backend_ms < HALF_OPEN_MS;
+           (uint32_t)w->now_ms - f->client_ms < HALF_OPEN_MS;
 }
 
 /* Remembers which flows are confirmed, and where, before a packet comes. */

@@ -30,12 +30,10 @@ static struct model_verdict to_backend(struct model *m, const struct packet *p, 
     };
 }
 
-static void client_was_seen(struct model *m, uint32_t flow, const struct ike_datagram *d)
+static void client_was_seen(struct model *m, uint32_t flow)
 {
     struct model_flow *f = &m->flows[flow];
 
-    if (d->class != IKE_CLASS_KEEPALIVE)
-        f->left = false;
     if (f->confirmed)
         f->seen_ms = m->pins[f->pin].seen_ms = m->now_ms;
 }
@@ -201,7 +199,7 @@ static struct model_verdict from_client(struct model *m, const struct packet *p,
         if (flow == MODEL_NONE)
             return to_backend(m, p, place.backend, MODEL_NONE);
     }
-    client_was_seen(m, flow, d);
+    client_was_seen(m, flow);
     model_watch_from_client(m, flow, d);
     return to_backend(m, p, m->flows[flow].backend, flow);
 }
@@ -282,7 +280,6 @@ static struct model_verdict from_backend(struct model *m, const struct packet *p
         see_reply_without_flow(m, backend, p, d);
     } else {
         model_watch_from_backend(m, flow, d);
-        m->flows[flow].heard_ms = m->now_ms;
         if (m->flows[flow].confirmed)
             m->flows[flow].seen_ms = m->pins[m->flows[flow].pin].seen_ms = m->now_ms;
     }
