@@ -27,6 +27,22 @@ static uint32_t refusing_alarm(const struct pool *pool, const struct service *se
     return 0;
 }
 
+/* Nobody who may get new clients answers. Where probes run they tell sooner: NO_BACKEND. */
+static uint32_t silent_alarm(const struct pool *pool, const struct service *service)
+{
+    uint32_t on = 0;
+
+    for (uint16_t i = 0; i < service->backend_count; i++) {
+        const struct backend *backend = &pool->backends[service->first_backend + i];
+        if (pool_fitness(backend) == 0)
+            continue;
+        if (backend->passive.suspicion != SUSPICION_SILENT)
+            return 0;
+        on = 1U << ALARM_SILENT;
+    }
+    return on;
+}
+
 static bool is_recent(uint64_t then_ms, uint64_t now_ms)
 {
     return then_ms != 0 && now_ms - then_ms < ALARM_HOLD_MS;
@@ -40,7 +56,7 @@ void alarms_note_fragments(struct pool *pool, uint64_t lost, uint64_t now_ms)
 
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms)
 {
-    uint32_t on = backend_alarm(pool, service) | refusing_alarm(pool, service);
+    uint32_t on = backend_alarm(pool, service) | refusing_alarm(pool, service) | silent_alarm(pool, service);
 
     if (is_recent(service->no_address_ms, now_ms))
         on |= 1U << ALARM_NO_SNAT_ADDRESS;

@@ -28,6 +28,9 @@
       "its limits per source address, as with full NAT all clients come from one; use mode transparent, or " \
       "raise the limits (on Windows IkeNumEstablishedForInitialQuery; with strongSwan block_threshold and "  \
       "cookie_threshold)")                                                                                   \
+    X(SILENT,                                                                                                \
+      "no server answers new clients, and nothing else is heard from any of them; check that they run, and " \
+      "in transparent mode that their way back to clients leads through ikelb")                              \
     X(FRAGMENTS,                                                                                             \
       "IP fragments do not come together: large IKE_AUTH messages are being lost; raise "                    \
       "net.ipv4.ipfrag_high_thresh (IPv6: net.netfilter.nf_conntrack_frag6_high_thresh), or lower "          \

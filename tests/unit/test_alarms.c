@@ -55,28 +55,28 @@ static void test_refusals_are_held(void **state)
 }
 
 /* One refusing backend is enough, of this service only; a silent one is what health tells about. */
+static const struct support_service two[] = {
+    {.name = "one",
+     .vips = {"203.0.113.10"},
+     .backends = {{"a", "10.0.0.1", 0, CONFIG_STATE_ENABLED}, {"b", "10.0.0.2", 0, CONFIG_STATE_ENABLED}}},
+    {.name = "two",
+     .vips = {"203.0.113.11"},
+     .mode = CONFIG_MODE_FULL_NAT,
+     .backends = {{"c", "10.0.0.3", 0, CONFIG_STATE_ENABLED}}},
+};
+
 static void test_refusing(void **state)
 {
-    static const struct support_service two[] = {
-        {.name = "one",
-         .vips = {"203.0.113.10"},
-         .backends = {{"a", "10.0.0.1", 0, CONFIG_STATE_ENABLED},
-                      {"b", "10.0.0.2", 0, CONFIG_STATE_ENABLED}}},
-        {.name = "two",
-         .vips = {"203.0.113.11"},
-         .mode = CONFIG_MODE_FULL_NAT,
-         .backends = {{"c", "10.0.0.3", 0, CONFIG_STATE_ENABLED}}},
-    };
     struct pool *pool = support_pool(two, 2);
 
     (void)state;
     for (int i = 0; i < 3; i++)
         pool->backends[i].passive.suspicion = SUSPICION_SILENT;
     for (int i = 0; i < 2; i++)
-        assert_int_equal(alarms_of(pool, &pool->services[i], 1000), 0);
+        assert_int_equal(alarms_of(pool, &pool->services[i], 1000), BIT(SILENT));
     pool->backends[1].passive.suspicion = SUSPICION_REFUSING;
     assert_int_equal(alarms_of(pool, &pool->services[0], 1000), BIT(REFUSING));
-    assert_int_equal(alarms_of(pool, &pool->services[1], 1000), 0);
+    assert_int_equal(alarms_of(pool, &pool->services[1], 1000), BIT(SILENT));
     pool->backends[1].passive.suspicion = SUSPICION_NONE;
     pool->backends[2].passive.suspicion = SUSPICION_REFUSING;
     assert_int_equal(alarms_of(pool, &pool->services[0], 1000), 0);
@@ -85,6 +85,27 @@ static void test_refusing(void **state)
 }
 
 /* Nobody knows whose fragments they were: all services show it. */
+/* Nobody of those who may get new clients answers. */
+static void test_silent(void **state)
+{
+    struct pool *pool = support_pool(two, 2);
+    const struct service *service = &pool->services[0];
+    const uint16_t first = service->first_backend;
+
+    (void)state;
+    assert_int_equal(service->backend_count, 2);
+    pool->backends[first].passive.suspicion = SUSPICION_SILENT;
+    assert_int_equal(alarms_of(pool, service, 1000), 0);
+    pool->backends[first + 1].passive.suspicion = SUSPICION_SILENT;
+    assert_int_equal(alarms_of(pool, service, 1000), BIT(SILENT));
+    pool->backends[first + 1].passive.suspicion = SUSPICION_NONE;
+    pool->backends[first + 1].state = CONFIG_STATE_DRAIN; /* it gets none anyway */
+    assert_int_equal(alarms_of(pool, service, 1000), BIT(SILENT));
+    pool->backends[first].health = HEALTH_DOWN;
+    assert_int_equal(alarms_of(pool, service, 1000), BIT(NO_BACKEND));
+    pool_destroy(pool);
+}
+
 static void test_lost_fragments(void **state)
 {
     static const struct support_service two[] = {
@@ -128,9 +149,13 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_backend),        cmocka_unit_test(test_no_backend_of_one_family),
-        cmocka_unit_test(test_refusals_are_held), cmocka_unit_test(test_refusing),
-        cmocka_unit_test(test_lost_fragments),    cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_no_backend),
+        cmocka_unit_test(test_no_backend_of_one_family),
+        cmocka_unit_test(test_refusals_are_held),
+        cmocka_unit_test(test_refusing),
+        cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_lost_fragments),
+        cmocka_unit_test(test_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
