@@ -108,10 +108,6 @@ static void test_silent(void **state)
 
 static void test_lost_fragments(void **state)
 {
-    static const struct support_service two[] = {
-        {.name = "one", .vips = {"203.0.113.10"}, .backends = {{"a", "10.0.0.1", 0, CONFIG_STATE_ENABLED}}},
-        {.name = "two", .vips = {"203.0.113.11"}, .backends = {{"b", "10.0.0.2", 0, CONFIG_STATE_ENABLED}}},
-    };
     struct pool *pool = support_pool(two, 2);
 
     (void)state;
