@@ -131,6 +131,7 @@ int flows_insert(struct flows *flows, const struct flow *flow, uint64_t now_ms, 
     struct flow *made = &flows->flows[slot];
     *made = *flow;
     made->esp_spi = 0;
+    made->proved_spi = 0;
     made->client_ms = (uint32_t)now_ms;
     made->seen_ms = (uint32_t)now_ms;
     made->in_next = *in_head;

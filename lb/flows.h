@@ -54,10 +54,11 @@ struct flow {
     uint8_t flags;              /* enum flow_flag */
     uint8_t session_generation; /* which of those that had its index: bindings_session_of_flow() */
     uint32_t pin;
-    uint32_t client_ms; /* the latest packet of the client's tunnel or its IKE SA, truncated likewise */
-    uint32_t seen_ms;   /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
-    uint32_t session;   /* the session last seen here, or SESSION_NONE; it may be gone (sessions_is_of()) */
-    uint32_t esp_spi;   /* the latest of the client; 0: none */
+    uint32_t client_ms;  /* the latest packet of the client's tunnel or its IKE SA, truncated likewise */
+    uint32_t seen_ms;    /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
+    uint32_t session;    /* the session last seen here, or SESSION_NONE; it may be gone (sessions_is_of()) */
+    uint32_t esp_spi;    /* the latest of the client; 0: none */
+    uint32_t proved_spi; /* the same when the backend last sent ESP: what it has answered */
     uint32_t in_next;
     uint32_t out_next;
 } __attribute__((aligned(64)));

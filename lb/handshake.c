@@ -144,19 +144,31 @@ static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direc
         pin_of(b, flow)->stage = STAGE_ESTABLISHED;
 }
 
+/*
+ * The flow's tunnel is used, unless its latest ESP has an SPI that the backend has not answered yet: that may
+ * be of another client, to whom a NAT has given the port.
+ */
+static bool note_use(struct flow *flow, uint64_t now_ms)
+{
+    if (flow->esp_spi != flow->proved_spi)
+        return false;
+    flow->client_ms = (uint32_t)now_ms;
+    return true;
+}
+
 void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_datagram *datagram,
                            uint64_t now_ms)
 {
     struct flow *flow = flows_get(b->flows, index);
 
     if (datagram->class == IKE_CLASS_KEEPALIVE) {
-        flow->client_ms = (uint32_t)now_ms;
+        note_use(flow, now_ms);
     } else if (datagram->class == IKE_CLASS_ESP) {
-        flow->client_ms = (uint32_t)now_ms;
-        flow->flags &= (uint8_t)~FLOW_LEFT;
         note_esp(b, flow, FLOW_ESP_IN, now_ms);
         if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED)
             bindings_note_esp(b, index, datagram->esp_spi);
+        if (note_use(flow, now_ms))
+            flow->flags &= (uint8_t)~FLOW_LEFT;
     } else if (header_is_init_request(&datagram->header)) {
         note_init_request(b, flow, datagram, now_ms);
     } else {
@@ -284,6 +296,7 @@ bool handshake_from_backend(struct bindings *b, uint32_t index, const struct ike
         if (flow->flags & FLOW_MOVED)
             roam_confirmed_esp(b, index, now_ms);
         note_esp(b, flow, FLOW_ESP_OUT, now_ms);
+        flow->proved_spi = flow->esp_spi;
     } else if (datagram->class == IKE_CLASS_IKE) {
         if (is_proof)
             proof_accept(b, index, datagram, now_ms);

@@ -43,6 +43,7 @@ struct model_flow {
     uint64_t seen_ms;
     uint64_t used_ms; /* by its client's tunnel or IKE SA, keepalives included; at first the birth */
     uint32_t esp_spi;
+    uint32_t proved_spi;     /* the latest that its backend has answered with ESP */
     uint64_t esp_number;     /* in the order of being noted */
     uint32_t session;        /* seen here last ... */
     uint64_t session_number; /* ... whose number was this */

@@ -118,14 +118,18 @@ void model_watch_from_client(struct model *m, uint32_t flow, const struct ike_da
     struct model_flow *f = &m->flows[flow];
 
     if (d->class == IKE_CLASS_KEEPALIVE) {
-        f->used_ms = m->now_ms;
+        if (f->esp_spi == f->proved_spi)
+            f->used_ms = m->now_ms;
     } else if (d->class == IKE_CLASS_ESP) {
-        f->used_ms = m->now_ms;
-        f->left = false;
         see_esp(m, flow, &f->esp_in);
         if (f->confirmed && f->esp_spi != d->esp_spi) {
             f->esp_spi = d->esp_spi;
             f->esp_number = ++m->born;
+        }
+        if (f->esp_spi ==
+            f->proved_spi) { /* else it may be another client's, on a port that a NAT gave him */
+            f->used_ms = m->now_ms;
+            f->left = false;
         }
     } else if (model_steer_opens(d)) {
         see_init(m, flow, &d->header);
@@ -299,6 +303,7 @@ void model_watch_from_backend(struct model *m, uint32_t flow, const struct ike_d
         else
             m->roams[ROAM_REBIND] += f->moved;
         see_esp(m, flow, &f->esp_out);
+        f->proved_spi = f->esp_spi;
     } else if (proof) {
         see_protected(m, flow, session, &d->header);
     } else if (d->class == IKE_CLASS_IKE && header_is_init_response(&d->header)) {
