@@ -235,7 +235,7 @@ static bool model_is_proven(const struct journal_entry *e)
 
 static void model_remove(struct model *m, size_t at)
 {
-    for (size_t i = at; i + 1 < m->count; i++)
+    for (size_t i = at; i < JOURNAL_ENTRIES_MAX; i++) /* a bound that the compiler sees */
         m->entries[i] = m->entries[i + 1];
     m->count--;
 }
