@@ -9,7 +9,7 @@ static const struct support_service service = {
     .backends = {{"one", "10.1.0.1", 0, CONFIG_STATE_ENABLED}, {"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED}},
 };
 
-enum event { END, ASKED, ANSWERED, HEARD, PROBED, REVIEW };
+enum event { END, ASKED, ANSWERED, HEARD, PROBED, BACK, REVIEW };
 
 /* What happens at a time, by which client, and what is thought of the backend then. */
 struct step {
@@ -28,20 +28,27 @@ struct course {
 
 /* A fourth client, if it comes, comes when nothing depends on its coming. */
 #define THREE_ASK                                                                                            \
-    {ASKED, 1000, 1, SUSPICION_NONE, false}, {ASKED, 1200, 2, SUSPICION_NONE, false},                        \
+    {ASKED, 1000, 1, SUSPICION_NONE, false}, {ASKED, 1050, 2, SUSPICION_NONE, false},                        \
     {                                                                                                        \
-        ASKED, 1400, 3, SUSPICION_NONE, false                                                                \
+        ASKED, 1100, 3, SUSPICION_NONE, false                                                                \
+    }
+
+#define ONE_ASKS_FIVE_TIMES                                                                                  \
+    {ASKED, 1000, 1, SUSPICION_NONE, false}, {ASKED, 1010, 1, SUSPICION_NONE, false},                        \
+        {ASKED, 1020, 1, SUSPICION_NONE, false}, {ASKED, 1030, 1, SUSPICION_NONE, false},                    \
+    {                                                                                                        \
+        ASKED, 1040, 1, SUSPICION_NONE, false                                                                \
     }
 
 static const struct course courses[] = {
-    {"suspect a second after the first of three clients",
-     {THREE_ASK, {REVIEW, 1999, 0, SUSPICION_NONE, false}, {REVIEW, 2000, 0, SUSPICION_SILENT, true}}},
+    {"silent three seconds after the first of three clients",
+     {THREE_ASK, {REVIEW, 3999, 0, SUSPICION_NONE, false}, {REVIEW, 4000, 0, SUSPICION_SILENT, true}}},
     {"a client that comes in time shows it without a review",
-     {THREE_ASK, {ASKED, 2000, 4, SUSPICION_SILENT, true}}},
+     {THREE_ASK, {ASKED, 4000, 4, SUSPICION_SILENT, true}}},
     {"two clients are not enough, however long",
      {{ASKED, 1000, 1, SUSPICION_NONE, false},
       {ASKED, 1200, 2, SUSPICION_NONE, false},
-      {REVIEW, 90000, 0, SUSPICION_NONE, false}}},
+      {REVIEW, 61199, 0, SUSPICION_NONE, false}}},
     {"handshakes of one address count half",
      {{ASKED, 1000, 1, SUSPICION_NONE, false},
       {ASKED, 1200, 1, SUSPICION_NONE, false},
@@ -63,63 +70,125 @@ static const struct course courses[] = {
       {ASKED, 3000, 1, SUSPICION_NONE, false},
       {ASKED, 3000, 2, SUSPICION_NONE, false},
       {ASKED, 3000, 3, SUSPICION_NONE, false},
-      {REVIEW, 3999, 0, SUSPICION_NONE, false},
-      {REVIEW, 4000, 0, SUSPICION_SILENT, true}}},
-    {"tunnels show that it is alive: it refuses",
-     {THREE_ASK, {HEARD, 1501, 0, SUSPICION_NONE, false}, {REVIEW, 2000, 0, SUSPICION_REFUSING, true}}},
+      {REVIEW, 5999, 0, SUSPICION_NONE, false},
+      {REVIEW, 6000, 0, SUSPICION_SILENT, true}}},
+
+    /* It refuses. */
+    {"tunnels show that it is alive: it refuses, a second after the first",
+     {THREE_ASK,
+      {HEARD, 1101, 0, SUSPICION_NONE, false},
+      {REVIEW, 1999, 0, SUSPICION_NONE, false},
+      {REVIEW, 2000, 0, SUSPICION_REFUSING, true}}},
     {"so does a probe",
-     {THREE_ASK, {PROBED, 1501, 0, SUSPICION_NONE, false}, {REVIEW, 2000, 0, SUSPICION_REFUSING, true}}},
+     {THREE_ASK,
+      {PROBED, 1101, 0, SUSPICION_NONE, false},
+      {REVIEW, 1999, 0, SUSPICION_NONE, false},
+      {REVIEW, 2000, 0, SUSPICION_REFUSING, true}}},
     {"what was heard about when it fell silent shows nothing",
      {THREE_ASK,
+      {HEARD, 1100, 0, SUSPICION_NONE, false},
+      {PROBED, 1100, 0, SUSPICION_NONE, false},
+      {REVIEW, 3999, 0, SUSPICION_NONE, false},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true}}},
+    {"one address alone is never refused by a backend that is alive",
+     {ONE_ASKS_FIVE_TIMES,
       {HEARD, 1500, 0, SUSPICION_NONE, false},
-      {PROBED, 1500, 0, SUSPICION_NONE, false},
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true}}},
-    {"what is heard later makes the silent one a refusing one",
+      {REVIEW, 2000, 0, SUSPICION_NONE, false},
+      {ASKED, 2100, 2, SUSPICION_NONE, false}, /* and was forgotten */
+      {REVIEW, 9000, 0, SUSPICION_NONE, false}}},
+    {"two are",
+     {ONE_ASKS_FIVE_TIMES,
+      {ASKED, 1050, 2, SUSPICION_NONE, false},
+      {HEARD, 1500, 0, SUSPICION_NONE, false},
+      {REVIEW, 2000, 0, SUSPICION_REFUSING, true}}},
+    {"but not those before its latest answer",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {HEARD, 2500, 0, SUSPICION_SILENT, true},
-      {REVIEW, 3000, 0, SUSPICION_REFUSING, true}}},
+      {ANSWERED, 1200, 0, SUSPICION_NONE, false},
+      {ASKED, 2000, 1, SUSPICION_NONE, false},
+      {ASKED, 2000, 1, SUSPICION_NONE, false},
+      {ASKED, 2000, 1, SUSPICION_NONE, false},
+      {ASKED, 2000, 1, SUSPICION_NONE, false},
+      {ASKED, 2000, 1, SUSPICION_NONE, false},
+      {HEARD, 2500, 0, SUSPICION_NONE, false},
+      {REVIEW, 3000, 0, SUSPICION_NONE, false}}},
+
+    /* How a suspicion ends. */
+    {"a silent one that is heard is forgiven",
+     {THREE_ASK,
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {HEARD, 4500, 0, SUSPICION_SILENT, true},
+      {REVIEW, 5000, 0, SUSPICION_NONE, false},
+      {REVIEW, 9000, 0, SUSPICION_NONE, false}}},
+    {"or answers a probe, and the next client shows it",
+     {THREE_ASK,
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {PROBED, 4500, 0, SUSPICION_SILENT, true},
+      {ASKED, 4600, 4, SUSPICION_NONE, false},
+      {REVIEW, 9000, 0, SUSPICION_NONE, false}}},
+    {"a refusing one is not",
+     {THREE_ASK,
+      {HEARD, 1500, 0, SUSPICION_NONE, false},
+      {REVIEW, 2000, 0, SUSPICION_REFUSING, true},
+      {HEARD, 2100, 0, SUSPICION_REFUSING, true},
+      {PROBED, 2200, 0, SUSPICION_REFUSING, true},
+      {REVIEW, 2300, 0, SUSPICION_REFUSING, true}}},
     {"an answer clears it",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {ANSWERED, 2100, 0, SUSPICION_NONE, false},
-      {REVIEW, 2200, 0, SUSPICION_NONE, false}}},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {ANSWERED, 4100, 0, SUSPICION_NONE, false},
+      {REVIEW, 4200, 0, SUSPICION_NONE, false}}},
+    {"so does its coming back after it was down",
+     {THREE_ASK,
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {BACK, 4100, 0, SUSPICION_NONE, false},
+      {ASKED, 4200, 4, SUSPICION_NONE, false},
+      {REVIEW, 9000, 0, SUSPICION_NONE, false}}},
+    {"without another handshake a silent one is forgotten",
+     {THREE_ASK,
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 61099, 0, SUSPICION_SILENT, false},
+      {REVIEW, 61100, 0, SUSPICION_NONE, false},
+      {ASKED, 61200, 4, SUSPICION_NONE, false},
+      {REVIEW, 69000, 0, SUSPICION_NONE, false}}},
+    {"and a refusing one, so long after the last",
+     {THREE_ASK,
+      {HEARD, 1500, 0, SUSPICION_NONE, false},
+      {REVIEW, 2000, 0, SUSPICION_REFUSING, true},
+      {ASKED, 31100, 4, SUSPICION_REFUSING, true},
+      {REVIEW, 91099, 0, SUSPICION_REFUSING, false},
+      {REVIEW, 91100, 0, SUSPICION_NONE, false}}},
+
+    /* Trials. */
     {"a trial is due five seconds after it became suspect",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {REVIEW, 6999, 0, SUSPICION_SILENT, true},
-      {REVIEW, 7000, 0, SUSPICION_SILENT, false},
-      {REVIEW, 8000, 0, SUSPICION_SILENT, false}}},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 8999, 0, SUSPICION_SILENT, true},
+      {REVIEW, 9000, 0, SUSPICION_SILENT, false},
+      {REVIEW, 10000, 0, SUSPICION_SILENT, false}}},
     {"the trial's client makes it avoided again, until the next",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {REVIEW, 7000, 0, SUSPICION_SILENT, false},
-      {ASKED, 7500, 4, SUSPICION_SILENT, true},
-      {REVIEW, 12499, 0, SUSPICION_SILENT, true},
-      {REVIEW, 12500, 0, SUSPICION_SILENT, false}}},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 9000, 0, SUSPICION_SILENT, false},
+      {ASKED, 9500, 4, SUSPICION_SILENT, true},
+      {REVIEW, 14499, 0, SUSPICION_SILENT, true},
+      {REVIEW, 14500, 0, SUSPICION_SILENT, false}}},
     {"so does the same client's",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {REVIEW, 7000, 0, SUSPICION_SILENT, false},
-      {ASKED, 7500, 3, SUSPICION_SILENT, true}}},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 9000, 0, SUSPICION_SILENT, false},
+      {ASKED, 9500, 3, SUSPICION_SILENT, true}}},
     {"the trial's answer clears it, and what follows is judged anew",
      {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {REVIEW, 7000, 0, SUSPICION_SILENT, false},
-      {ASKED, 7500, 4, SUSPICION_SILENT, true},
-      {ANSWERED, 7510, 0, SUSPICION_NONE, false},
-      {ASKED, 8000, 1, SUSPICION_NONE, false},
-      {ASKED, 8000, 2, SUSPICION_NONE, false},
-      {ASKED, 8000, 3, SUSPICION_NONE, false},
-      {REVIEW, 8999, 0, SUSPICION_NONE, false},
-      {REVIEW, 9000, 0, SUSPICION_SILENT, true},
-      {REVIEW, 13999, 0, SUSPICION_SILENT, true}}},
-    {"signs of life alone clear nothing",
-     {THREE_ASK,
-      {REVIEW, 2000, 0, SUSPICION_SILENT, true},
-      {HEARD, 2100, 0, SUSPICION_SILENT, true},
-      {PROBED, 2200, 0, SUSPICION_SILENT, true},
-      {REVIEW, 2300, 0, SUSPICION_REFUSING, true}}},
+      {REVIEW, 4000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 9000, 0, SUSPICION_SILENT, false},
+      {ASKED, 9500, 4, SUSPICION_SILENT, true},
+      {ANSWERED, 9510, 0, SUSPICION_NONE, false},
+      {ASKED, 10000, 1, SUSPICION_NONE, false},
+      {ASKED, 10000, 2, SUSPICION_NONE, false},
+      {ASKED, 10000, 3, SUSPICION_NONE, false},
+      {REVIEW, 12999, 0, SUSPICION_NONE, false},
+      {REVIEW, 13000, 0, SUSPICION_SILENT, true},
+      {REVIEW, 17999, 0, SUSPICION_SILENT, true}}},
 };
 
 static void tell(struct pool *pool, const struct step *step)
@@ -132,13 +201,16 @@ static void tell(struct pool *pool, const struct step *step)
         passive_asked(backend, &client, step->at_ms);
         break;
     case ANSWERED:
-        passive_answered(backend);
+        passive_answered(backend, false);
         break;
     case HEARD:
         passive_heard(backend, step->at_ms);
         break;
     case PROBED:
         passive_probed(backend, step->at_ms);
+        break;
+    case BACK:
+        passive_forget(backend);
         break;
     case REVIEW:
     case END:
@@ -181,9 +253,27 @@ static void test_the_count_ends(void **state)
         passive_asked(backend, i % 2 ? &two : &one, 1000);
     assert_int_equal(backend->passive.evidence, PASSIVE_EVIDENCE);
     for (int i = 0; i < 100; i++)
-        passive_asked(backend, i % 2 ? &one : &two, 3000);
+        passive_asked(backend, i % 2 ? &one : &two, 1000 + PASSIVE_SILENT_MS);
     assert_int_equal(backend->passive.evidence, PASSIVE_EVIDENCE);
     assert_int_equal(backend->passive.suspicion, SUSPICION_SILENT);
+    pool_destroy(pool);
+}
+
+/* That a backend knows IKEv1 is no evidence: it stays known. */
+static void test_ikev1_is_remembered(void **state)
+{
+    struct pool *pool = support_pool(&service, 1);
+    struct backend *backend = &pool->backends[0];
+
+    (void)state;
+    passive_answered(backend, false);
+    assert_false(backend->passive.answers_v1);
+    passive_answered(backend, true);
+    assert_true(backend->passive.answers_v1);
+    passive_answered(backend, false);
+    passive_forget(backend);
+    assert_true(backend->passive.answers_v1);
+    assert_false(pool->backends[1].passive.answers_v1);
     pool_destroy(pool);
 }
 
@@ -200,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_courses),
         cmocka_unit_test(test_the_count_ends),
+        cmocka_unit_test(test_ikev1_is_remembered),
         cmocka_unit_test(test_names),
     };
 
