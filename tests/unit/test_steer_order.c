@@ -32,7 +32,8 @@ struct steer_case {
     enum at flow;           /* the flow that the packet comes on */
     bool left;              /* its client has gone on */
     bool tunnel;            /* ESP has passed there both ways */
-    uint32_t quiet_ms;      /* its backend's latest packet */
+    bool half_tunnel;       /* ESP has come from the client only */
+    uint32_t quiet_ms;      /* its client's latest sign of a tunnel; the backend has just sent something */
     enum at session;        /* the session that the packet's SPIs name */
     bool from_elsewhere;    /* its client was known at another address */
     bool from_another_port; /* or at another port */
@@ -89,22 +90,30 @@ static const struct steer_case cases[] = {
      .rule = STEER_PIN, .to = B, .pin_after = B},
     {"so does IKEv1's main mode", .pin = B, .proved = true, .flow = A, .kind = SUPPORT_V1_ENCRYPTED,
      .rule = STEER_PIN, .to = B, .pin_after = B},
-    {"but takes no living tunnel along", .pin = B, .proved = true, .flow = A, .tunnel = true,
-     .quiet_ms = QUIET_MS - 1, .kind = SUPPORT_AUTH, .rule = STEER_FLOW, .to = A, .pin_after = B},
-    {"only a quiet one", .pin = B, .proved = true, .flow = A, .tunnel = true, .quiet_ms = QUIET_MS,
+    {"but takes no tunnel along", .pin = B, .proved = true, .flow = A, .tunnel = true, .kind = SUPPORT_AUTH,
+     .rule = STEER_FLOW, .to = A, .pin_after = B},
+    {"however quiet", .pin = B, .proved = true, .flow = A, .tunnel = true, .quiet_ms = 100 * QUIET_MS,
+     .kind = SUPPORT_AUTH, .rule = STEER_FLOW, .to = A, .pin_after = B},
+    {"unless its backend is lost", .pin = B, .proved = true, .flow = A, .tunnel = true, .lost = IN(A),
+     .kind = SUPPORT_AUTH, .rule = STEER_PIN, .to = B, .pin_after = B},
+    {"or its client has left it", .pin = B, .proved = true, .flow = A, .tunnel = true, .left = true,
      .kind = SUPPORT_AUTH, .rule = STEER_PIN, .to = B, .pin_after = B},
     {"a new handshake on a flow", .pin = A, .proved = true, .flow = A, .kind = SUPPORT_INIT,
      .rule = STEER_PIN, .to = A, .pin_after = A},
     {"goes where the pin has gone", .pin = B, .proved = true, .flow = A, .kind = SUPPORT_INIT,
      .rule = STEER_PIN, .to = B, .pin_after = B},
-    {"but takes no flow from a living tunnel", .pin = B, .proved = true, .flow = A, .tunnel = true,
-     .quiet_ms = QUIET_MS - 1, .kind = SUPPORT_INIT, .rule = STEER_FLOW, .to = A, .pin_after = B},
-    {"which it was not if its backend is quiet", .pin = B, .proved = true, .flow = A, .tunnel = true,
-     .quiet_ms = QUIET_MS, .kind = SUPPORT_INIT, .rule = STEER_PIN, .to = B, .pin_after = B},
-    {"or down", .pin = B, .proved = true, .flow = A, .tunnel = true, .lost = IN(A), .kind = SUPPORT_INIT,
+    {"but takes no flow from a tunnel", .pin = B, .proved = true, .flow = A, .tunnel = true,
+     .kind = SUPPORT_INIT, .rule = STEER_FLOW, .to = A, .pin_after = B},
+    {"that has been quiet for long", .pin = B, .proved = true, .flow = A, .tunnel = true,
+     .quiet_ms = 100 * QUIET_MS, .kind = SUPPORT_INIT, .rule = STEER_FLOW, .to = A, .pin_after = B},
+    {"unless its backend is down", .pin = B, .proved = true, .flow = A, .tunnel = true, .lost = IN(A),
+     .kind = SUPPORT_INIT, .rule = STEER_PIN, .to = B, .pin_after = B},
+    {"or the client has gone on", .pin = B, .proved = true, .flow = A, .tunnel = true, .left = true,
+     .kind = SUPPORT_INIT, .rule = STEER_PIN, .to = B, .pin_after = B},
+    {"or ESP has not gone both ways", .pin = B, .proved = true, .flow = A, .half_tunnel = true,
+     .kind = SUPPORT_INIT, .rule = STEER_PIN, .to = B, .pin_after = B},
+    {"or the flow is not proved", .pin = B, .flow = A, .half_tunnel = true, .kind = SUPPORT_INIT,
      .rule = STEER_PIN, .to = B, .pin_after = B},
-    {"or the flow not proved", .pin = B, .flow = A, .tunnel = true, .kind = SUPPORT_INIT, .rule = STEER_PIN,
-     .to = B, .pin_after = B},
     {"beside a living tunnel", .pin = A, .proved = true, .flow = A, .tunnel = true, .kind = SUPPORT_INIT,
      .rule = STEER_FLOW, .to = A, .pin_after = A},
     {"a new handshake leaves a lost backend, flow or not", .pin = A, .proved = true, .flow = A,
@@ -119,12 +128,20 @@ static const struct steer_case cases[] = {
      .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT, .to = A, .pin_after = A},
     {"a flow that is not proved gives way", .pin = A, .flow = A, .session = B, .kind = SUPPORT_AUTH,
      .rule = STEER_SESSION, .to = B, .pin_after = B},
-    {"so does one whose backend is quiet", .pin = A, .proved = true, .flow = A, .quiet_ms = QUIET_MS,
+    {"so does one whose client is quiet", .pin = A, .proved = true, .flow = A, .quiet_ms = QUIET_MS,
      .session = B, .kind = SUPPORT_AUTH, .rule = STEER_SESSION, .to = B, .pin_after = A},
     {"or down", .pin = A, .proved = true, .flow = A, .lost = IN(A), .session = B, .kind = SUPPORT_AUTH,
      .rule = STEER_SESSION, .to = B, .pin_after = A},
-    {"or left by the pin", .pin = B, .proved = true, .flow = A, .session = B, .kind = SUPPORT_AUTH,
-     .rule = STEER_SESSION, .to = B, .pin_after = B},
+    {"or left by its client", .pin = A, .proved = true, .flow = A, .left = true, .session = B,
+     .kind = SUPPORT_AUTH, .rule = STEER_SESSION, .to = B, .pin_after = A},
+    {"or a tunnel of which nothing is seen any more", .pin = B, .proved = true, .flow = A, .tunnel = true,
+     .quiet_ms = QUIET_MS, .session = B, .kind = SUPPORT_AUTH, .rule = STEER_SESSION, .to = B,
+     .pin_after = B},
+    {"but not for having been left by the pin, which comes back", .pin = B, .proved = true, .flow = A,
+     .quiet_ms = QUIET_MS - 1, .session = B, .kind = SUPPORT_AUTH, .rule = STEER_CONFLICT, .to = A,
+     .pin_after = A},
+    {"if it is not a proved session's", .pin = B, .proved = true, .flow = A, .session = B,
+     .session_proved = true, .kind = SUPPORT_INFORMATIONAL, .rule = STEER_CONFLICT, .to = A, .pin_after = B},
 
     /* 2. A known session. */
     {"a session without a flow", .pin = A, .proved = true, .session = A, .session_proved = true,
@@ -232,20 +249,32 @@ static const struct steer_case cases[] = {
     {"unless nothing was heard since the first time", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
      .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
      .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
+    {"or if a tunnel lives there", .pin = A, .proved = true, .flow = A, .quiet_ms = QUIET_MS - 1, .begun = A,
+     .begun_ms = 9000, .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
+     .on_500 = true, .rule = STEER_PIN, .to = A, .pin_after = A},
+    {"not just lived", .pin = A, .proved = true, .flow = A, .quiet_ms = QUIET_MS, .begun = A,
+     .begun_ms = 9000, .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
+     .on_500 = true, .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
+    {"or was left", .pin = A, .proved = true, .flow = A, .left = true, .begun = A, .begun_ms = 9000,
+     .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT, .on_500 = true,
+     .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
     {"which is not so sure at the second", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
      .asked = STEER_SURE_AFTER - 1, .heard_ms = 9001, .probed_ms = 9001, .kind = SUPPORT_INIT,
      .rule = STEER_PIN, .to = A, .pin_after = A},
     {"unless its backend is silent to all", .pin = A, .proved = true, .begun = A, .begun_ms = 9000,
      .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT, .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
-    {"but no flow is taken from a living tunnel", .pin = A, .proved = true, .flow = A, .tunnel = true,
+    {"but no flow is taken from a tunnel", .pin = A, .proved = true, .flow = A, .tunnel = true,
      .quiet_ms = QUIET_MS - 1, .begun = A, .begun_ms = 9000, .suspicion = SUSPICION_SILENT,
      .kind = SUPPORT_INIT, .rule = STEER_FLOW, .to = A, .pin_after = A},
     {"nor if nothing was heard since the first time", .pin = A, .proved = true, .flow = A, .tunnel = true,
      .begun = A, .begun_ms = 9000, .asked = STEER_SURE_AFTER, .heard_ms = 9001, .probed_ms = 9001,
      .kind = SUPPORT_INIT, .rule = STEER_FLOW, .to = A, .pin_after = A},
-    {"until it is quiet", .pin = A, .proved = true, .flow = A, .tunnel = true, .quiet_ms = QUIET_MS,
-     .begun = A, .begun_ms = 9000, .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT,
-     .rule = STEER_FAIL_OVER, .to = B, .pin_after = B},
+    {"however quiet that is", .pin = A, .proved = true, .flow = A, .tunnel = true, .quiet_ms = 100 * QUIET_MS,
+     .begun = A, .begun_ms = 9000, .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT, .rule = STEER_FLOW,
+     .to = A, .pin_after = A},
+    {"only where none was", .pin = A, .proved = true, .flow = A, .half_tunnel = true, .begun = A,
+     .begun_ms = 9000, .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT, .rule = STEER_FAIL_OVER, .to = B,
+     .pin_after = B},
     {"be there a flow in use or not", .pin = A, .proved = true, .flow = A, .begun = A, .begun_ms = 9000,
      .suspicion = SUSPICION_SILENT, .kind = SUPPORT_INIT, .on_500 = true, .rule = STEER_FAIL_OVER, .to = B,
      .pin_after = B},
@@ -415,8 +444,9 @@ static void know(struct fixture *f, const struct steer_case *t, struct steer_req
     if (t->flow) {
         request->flow = add_flow(f, &f->client, t->flow, t->proved);
         struct flow *flow = flows_get(f->b->flows, request->flow);
-        flow->flags |= (uint8_t)((t->tunnel ? FLOW_ESP_BOTH : 0) | (t->left ? FLOW_LEFT : 0));
-        flow->backend_ms = (uint32_t)f->net.now_ms - t->quiet_ms;
+        flow->flags |= (uint8_t)((t->tunnel ? FLOW_ESP_BOTH : 0) | (t->half_tunnel ? FLOW_ESP_IN : 0) |
+                                 (t->left ? FLOW_LEFT : 0));
+        flow->client_ms = (uint32_t)f->net.now_ms - t->quiet_ms;
     }
     if (t->session)
         know_session(f, t);
