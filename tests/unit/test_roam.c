@@ -38,7 +38,7 @@ static struct session *session_at(struct fixture *f)
     return sessions_get(f->b->tracking.sessions, f->session);
 }
 
-static uint32_t begin_session(struct fixture *f, uint32_t flow, uint8_t number)
+static uint32_t begin_session(struct fixture *f, uint32_t flow, uint8_t number, bool confirmed)
 {
     const uint16_t port = flow_at(f, flow)->client_port;
     struct story story = story_begin(0, 0, port, NOW_MS);
@@ -47,7 +47,7 @@ static uint32_t begin_session(struct fixture *f, uint32_t flow, uint8_t number)
     story.spi_r = (struct ike_spi){{number, 2}};
     if (flow_at(f, flow)->listener == IKE_PORT_4500)
         story.flags = STORY_NATT;
-    return tracking_begin(&f->b->tracking, flow_at(f, flow)->pin, &story, true, NOW_MS);
+    return tracking_begin(&f->b->tracking, flow_at(f, flow)->pin, &story, confirmed, NOW_MS);
 }
 
 /* A session at 192.0.2.1 whose latest packets came from `port` towards `at`. */
@@ -56,7 +56,7 @@ static void begin(struct fixture *f, uint16_t port, enum ike_port at)
     support_net_init(&f->net, &service, 1, 64);
     f->b = &f->net.dp.bindings;
     f->home = add_flow(f, support_endpoint("192.0.2.1", port), at);
-    f->session = begin_session(f, f->home, 1);
+    f->session = begin_session(f, f->home, 1, true);
     tracking_reach(&f->b->tracking, f->session, STAGE_ESTABLISHED, NOW_MS);
 }
 
@@ -139,7 +139,7 @@ static void test_the_pins(void **state)
         struct fixture f;
         begin(&f, 4500, IKE_PORT_4500);
         if (others) /* a second tunnel stays behind */
-            begin_session(&f, f.home, 2);
+            begin_session(&f, f.home, 2, true);
         pin_at(&f, f.home)->flags |= PIN_CLIENT_FRAGMENTATION;
         const uint32_t flow = add_flow(&f, support_endpoint("198.51.100.1", 4500), IKE_PORT_4500);
         pin_at(&f, flow)->flags |= PIN_LEFT;
@@ -151,6 +151,7 @@ static void test_the_pins(void **state)
 
         roam_confirmed(f.b, f.session, f.home, NOW_MS); /* and back */
         assert_false(pin_at(&f, f.home)->flags & PIN_LEFT);
+        assert_false(flow_at(&f, f.home)->flags & FLOW_LEFT);
         assert_true(pin_at(&f, flow)->flags & PIN_LEFT);
         assert_true(flow_at(&f, flow)->flags & FLOW_LEFT);
         assert_int_equal(session_at(&f)->story.roams, 2);
@@ -174,6 +175,47 @@ static void test_the_old_flow_is_gone(void **state)
     support_net_deinit(&f.net);
 }
 
+struct sharer_case {
+    const char *label;
+    uint16_t port; /* where the other session is */
+    bool confirmed;
+    bool elsewhere; /* at another address */
+    uint8_t count;
+    bool left; /* the flow, when the first session has gone */
+};
+
+static const struct sharer_case sharer_cases[] = {
+    {"nobody else", 0, false, false, 0, true},
+    {"a second tunnel on the same port", 4500, true, false, 1, false},
+    {"on another port", 1026, true, false, 1, true},
+    {"a handshake on the same port", 4500, false, false, 1, true},
+    {"another address", 4500, true, true, 1, true},
+    {"as many on other ports as are looked at, with its own", 1026, true, false, 31, true},
+    {"more: a carrier's NAT, of which nothing is known", 1026, true, false, 32, false},
+};
+
+/* A flow that two tunnels of one pin share is not left when one of them goes. */
+static void test_a_shared_flow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sharer_cases / sizeof sharer_cases[0]; i++) {
+        const struct sharer_case *t = &sharer_cases[i];
+        struct fixture f;
+        begin(&f, 4500, IKE_PORT_4500);
+        const uint32_t at =
+            t->elsewhere ? add_flow(&f, support_endpoint("192.0.2.2", 4500), IKE_PORT_4500) : f.home;
+        for (uint8_t number = 2; number < 2 + t->count; number++) {
+            const uint32_t other = begin_session(&f, at, number, t->confirmed);
+            sessions_get(f.b->tracking.sessions, other)->story.client_port = t->port;
+        }
+        const uint32_t flow = add_flow(&f, support_endpoint("198.51.100.1", 4500), IKE_PORT_4500);
+        roam_confirmed(f.b, f.session, flow, NOW_MS);
+        if (!!(flow_at(&f, f.home)->flags & FLOW_LEFT) != t->left)
+            fail_msg("%s: flags %#x", t->label, flow_at(&f, f.home)->flags);
+        support_net_deinit(&f.net);
+    }
+}
+
 /* ESP alone: with the flow's session if that is of the same pin, else only a count. */
 static void test_esp(void **state)
 {
@@ -185,7 +227,7 @@ static void test_esp(void **state)
         const uint32_t other = add_flow(&f, support_endpoint("192.0.2.2", 1026), IKE_PORT_4500);
         bindings_see_session(f.b, flow_at(&f, flow),
                              known == 1   ? f.session
-                             : known == 2 ? begin_session(&f, other, 2)
+                             : known == 2 ? begin_session(&f, other, 2, true)
                                           : SESSION_NONE);
         roam_confirmed_esp(f.b, flow, NOW_MS);
         assert_int_equal(f.net.pool->services[0].roams_total[ROAM_REBIND], 1);
@@ -220,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_the_pins),
         cmocka_unit_test(test_the_old_flow_is_gone),
+        cmocka_unit_test(test_a_shared_flow),
         cmocka_unit_test(test_esp),
         cmocka_unit_test(test_counts_end),
     };
