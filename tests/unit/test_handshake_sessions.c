@@ -164,6 +164,10 @@ static void test_two_answers(void **state)
         assert_int_equal(sessions_get(d.sessions, index)->story.backend,
                          choice ? DIALOGUE_ONE : DIALOGUE_TWO);
 
+        if (choice) { /* the IKE_AUTH goes to the first, on a flow of its own */
+            bindings_remove_flow(d.b, flow);
+            flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+        }
         uint8_t data[SUPPORT_MESSAGE_MAX];
         struct ike_datagram auth = dialogue_message(SUPPORT_AUTH, 7, 0, data);
         auth.header.spi_r = chosen->spi_r;
@@ -174,6 +178,34 @@ static void test_two_answers(void **state)
         assert_int_equal(d.net.pool->backends[DIALOGUE_TWO].handshakes.answered_total, 1);
         dialogue_end(&d);
     }
+}
+
+/* The first backend answers when the client has gone on with the second already: that makes no session. */
+static void test_an_answer_too_late(void **state)
+{
+    uint8_t data[SUPPORT_MESSAGE_MAX];
+    struct dialogue d;
+
+    (void)state;
+    dialogue_begin(&d);
+    uint32_t flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+    dialogue_from_client(&d, flow, SUPPORT_INIT, 7);
+    bindings_move_pin(d.b, dialogue_pin_of(&d, flow), DIALOGUE_TWO);
+    bindings_remove_flow(d.b, flow);
+    flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_TWO);
+    dialogue_from_client(&d, flow, SUPPORT_INIT, 7);
+    dialogue_from_backend(&d, flow, SUPPORT_INIT_ANSWER, 7, 0);
+    dialogue_from_client(&d, flow, SUPPORT_AUTH, 7);
+    const struct story before = *dialogue_story_of(&d, 7);
+    struct ike_datagram late = dialogue_message(SUPPORT_INIT_ANSWER, 7, 0, data);
+    late.header.spi_r.bytes[0] ^= 0xff;
+    d.net.now_ms += 1000;
+    handshake_answered(d.b, dialogue_pin_of(&d, flow), DIALOGUE_ONE, &late, d.net.now_ms);
+    assert_int_equal(sessions_find(d.sessions, 0, &late.header.spi_i, &late.header.spi_r), SESSION_NONE);
+    assert_int_equal(sessions_count(d.sessions), 1);
+    assert_memory_equal(dialogue_story_of(&d, 7), &before, sizeof before);
+    assert_int_equal(d.net.pool->backends[DIALOGUE_ONE].handshakes.answered_total, 0);
+    dialogue_end(&d);
 }
 
 /* A late answer whose client nobody knows any more still shows that its backend answers. */
@@ -209,13 +241,109 @@ static void test_who_waits(void **state)
     dialogue_from_client(&d, flow, SUPPORT_INIT, 7);
     dialogue_from_client(&d, flow, SUPPORT_INIT, 7);
     assert_int_equal(p->evidence, PASSIVE_ANOTHER_CLIENT);
-    dialogue_from_client(&d, dialogue_add_flow(&d, DIALOGUE_ELSEWHERE, 4500, DIALOGUE_ONE), SUPPORT_V1_INIT,
-                         8);
+    dialogue_from_client(&d, dialogue_add_flow(&d, DIALOGUE_ELSEWHERE, 4500, DIALOGUE_ONE), SUPPORT_INIT, 8);
     assert_int_equal(p->evidence, 2 * PASSIVE_ANOTHER_CLIENT);
     dialogue_from_backend(&d, flow, SUPPORT_COOKIE, 7, 0);
     assert_int_equal(p->evidence, 0);
     dialogue_from_client(&d, flow, SUPPORT_INIT, 7); /* the next round of the same */
     assert_int_equal(p->evidence, 0);
+    dialogue_end(&d);
+}
+
+/* IKEv1 that a backend leaves unanswered says nothing about it, until it has answered IKEv1 once. */
+static void test_who_waits_with_ikev1(void **state)
+{
+    struct dialogue d;
+
+    (void)state;
+    dialogue_begin(&d);
+    const struct passive *one = &d.net.pool->backends[DIALOGUE_ONE].passive;
+    const struct passive *two = &d.net.pool->backends[DIALOGUE_TWO].passive;
+    uint32_t flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+    dialogue_from_client(&d, flow, SUPPORT_V1_INIT, 7);
+    assert_int_equal(one->evidence, 0);
+    dialogue_from_backend(&d, flow, SUPPORT_INIT_ANSWER, 9, 0); /* it knows IKEv2: nothing new */
+    dialogue_from_client(&d, flow, SUPPORT_V1_INIT, 8);
+    assert_int_equal(one->evidence, 0);
+    dialogue_from_backend(&d, flow, SUPPORT_V1_ANSWER, 8, 0);
+    dialogue_from_client(&d, flow, SUPPORT_V1_INIT, 9);
+    assert_int_equal(one->evidence, PASSIVE_ANOTHER_CLIENT);
+
+    bindings_move_pin(d.b, dialogue_pin_of(&d, flow), DIALOGUE_TWO); /* nor has the next, if asked instead */
+    bindings_remove_flow(d.b, flow);
+    flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_TWO);
+    dialogue_from_client(&d, flow, SUPPORT_V1_INIT, 9);
+    assert_int_equal(dialogue_latest(&d, flow)->failovers, 1);
+    assert_int_equal(two->evidence, 0);
+    dialogue_end(&d);
+}
+
+struct use_case {
+    const char *label;
+    uint64_t number; /* of the SA: OWN is at the flow's backend */
+    enum support_kind kind;
+    bool is_used;      /* the flow's tunnel lives, as far as its client is concerned */
+    bool has_returned; /* to a flow that it had left */
+};
+
+enum { OWN = 7, OTHER_BACKEND, OTHER_CLIENT, UNKNOWN };
+
+static const struct use_case use_cases[] = {
+    {"ESP", OWN, SUPPORT_ESP, true, true},
+    {"a keepalive; a last one may come when the client has gone", OWN, SUPPORT_KEEPALIVE, true, false},
+    {"IKE of its session", OWN, SUPPORT_INFORMATIONAL, true, true},
+    {"its answer", OWN, SUPPORT_INFORMATIONAL_ANSWER, true, true},
+    {"its IKE_AUTH again", OWN, SUPPORT_AUTH, true, true},
+    {"a new handshake", UNKNOWN, SUPPORT_INIT, false, false},
+    {"its first message again", OWN, SUPPORT_INIT, false, false},
+    {"of IKEv1", UNKNOWN, SUPPORT_V1_INIT, false, false},
+    {"IKE of no known session", UNKNOWN, SUPPORT_INFORMATIONAL, false, false},
+    {"IKE_AUTH of none", UNKNOWN, SUPPORT_AUTH, false, false},
+    {"IKE of its session at another backend", OTHER_BACKEND, SUPPORT_INFORMATIONAL, false, false},
+    {"IKE of another's session", OTHER_CLIENT, SUPPORT_INFORMATIONAL, false, false},
+};
+
+/* What a client sends that has a tunnel on the flow, or has come back to it. */
+static void test_what_uses_a_flow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof use_cases / sizeof use_cases[0]; i++) {
+        const struct use_case *t = &use_cases[i];
+        struct dialogue d;
+        dialogue_begin(&d);
+        const uint32_t index = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+        dialogue_complete(&d, index, OWN);
+        dialogue_complete(&d, dialogue_add_flow(&d, DIALOGUE_HOME, 4501, DIALOGUE_TWO), OTHER_BACKEND);
+        dialogue_complete(&d, dialogue_add_flow(&d, DIALOGUE_ELSEWHERE, 4500, DIALOGUE_ONE), OTHER_CLIENT);
+        struct flow *flow = flows_get(d.b->flows, index);
+        const uint32_t before_ms = flow->client_ms;
+        flow->flags |= FLOW_LEFT;
+        d.net.now_ms += 1000;
+        dialogue_from_client(&d, index, t->kind, t->number);
+        if (flow->client_ms != (t->is_used ? before_ms + 1000 : before_ms) ||
+            !(flow->flags & FLOW_LEFT) != t->has_returned)
+            fail_msg("%s: %u ms, flags %#x", t->label, flow->client_ms - before_ms, flow->flags);
+        assert_int_equal(dialogue_story_of(&d, OTHER_BACKEND)->seen_ms, before_ms); /* it did not get there */
+        dialogue_end(&d);
+    }
+}
+
+/* What the backend sends does not show that the client still knows its tunnel. */
+static void test_a_backend_does_not_use_a_flow(void **state)
+{
+    static const enum support_kind kinds[] = {SUPPORT_ESP, SUPPORT_INFORMATIONAL, SUPPORT_INIT_ANSWER};
+    struct dialogue d;
+
+    (void)state;
+    dialogue_begin(&d);
+    const uint32_t index = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
+    dialogue_complete(&d, index, 7);
+    const uint32_t before_ms = flows_get(d.b->flows, index)->client_ms;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        d.net.now_ms += 1000;
+        dialogue_from_backend(&d, index, kinds[i], 7, 0);
+        assert_int_equal(flows_get(d.b->flows, index)->client_ms, before_ms);
+    }
     dialogue_end(&d);
 }
 
@@ -276,8 +404,12 @@ int main(void)
         cmocka_unit_test(test_ikev1),
         cmocka_unit_test(test_forged_messages),
         cmocka_unit_test(test_two_answers),
+        cmocka_unit_test(test_an_answer_too_late),
         cmocka_unit_test(test_an_answer_to_nobody),
         cmocka_unit_test(test_who_waits),
+        cmocka_unit_test(test_who_waits_with_ikev1),
+        cmocka_unit_test(test_what_uses_a_flow),
+        cmocka_unit_test(test_a_backend_does_not_use_a_flow),
         cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_esp_spis),
     };
