@@ -401,22 +401,56 @@ static void test_a_backend_goes_down(void **state)
     }
 }
 
-/* The old server comes back between the new IKE_SA_INIT and its IKE_AUTH: both must still reach one server.
+/* The old server goes down for the time of an IKE_SA_INIT, which the new one answers. Where its IKE_AUTH
+ * goes. */
+static uint16_t begin_while_down(struct support_net *net, uint16_t old, struct endpoint on_500,
+                                 struct endpoint on_4500)
+{
+    net->pool->backends[old].health = HEALTH_DOWN;
+    net->handshake++;
+    const struct verdict init = support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT);
+    assert_int_not_equal(init.backend, old);
+    support_reply(net, &init, SUPPORT_INIT_ANSWER);
+    net->pool->backends[old].health = HEALTH_UP;
+    const struct verdict auth = support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_AUTH);
+    assert_int_equal(support_reply(net, &auth, SUPPORT_AUTH_ANSWER).action, VERDICT_TO_CLIENT);
+    return auth.backend;
+}
+
+/*
+ * The old server comes back between the new IKE_SA_INIT and its IKE_AUTH. If the client has stopped its old
+ * tunnel both reach the new server, although the old one still sends.
  */
 static void test_a_backend_comes_back_in_between(void **state)
 {
     struct support_net *net = *state;
     const struct endpoint on_500 = client_of(1, 0, 500), on_4500 = client_of(1, 0, 4500);
     const uint16_t old = establish(net, VPN, on_500, on_4500);
+    const struct verdict to = support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_ESP);
 
-    net->pool->backends[old].health = HEALTH_DOWN;
+    net->now_ms += 3000;
+    support_reply(net, &to, SUPPORT_ESP);
+    assert_int_not_equal(begin_while_down(net, old, on_500, on_4500), old);
+    assert_int_equal(net->pool->services[VPN].conflicts_total, 0);
+}
+
+/*
+ * If it has not, as when a second client behind its address has begun, the old tunnel keeps its flow: this
+ * handshake fails, and the next one succeeds where that tunnel is.
+ */
+static void test_a_backend_comes_back_to_a_tunnel(void **state)
+{
+    struct support_net *net = *state;
+    const struct endpoint on_500 = client_of(1, 0, 500), on_4500 = client_of(1, 0, 4500);
+    const uint16_t old = establish(net, VPN, on_500, on_4500);
+
+    net->now_ms += 2999;
+    assert_int_equal(begin_while_down(net, old, on_500, on_4500), old);
+    assert_int_equal(net->pool->services[VPN].conflicts_total, 1);
+    assert_int_equal(support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_ESP).backend, old);
     net->handshake++;
-    const struct verdict init = support_from_client(net, VPN, on_500, IKE_PORT_500, SUPPORT_INIT);
-    const uint16_t new = init.backend;
-    assert_int_not_equal(new, old);
-    support_reply(net, &init, SUPPORT_INIT_ANSWER);
-    net->pool->backends[old].health = HEALTH_UP;
-    assert_int_equal(support_from_client(net, VPN, on_4500, IKE_PORT_4500, SUPPORT_AUTH).backend, new);
+    assert_int_equal(establish(net, VPN, on_500, on_4500), old);
+    assert_int_equal(net->pool->services[VPN].conflicts_total, 1);
 }
 
 static void test_drain_and_disabled(void **state)
@@ -465,6 +499,7 @@ int main(void)
         TEST(test_half_open_is_not_prolonged),
         TEST(test_a_backend_goes_down),
         TEST(test_a_backend_comes_back_in_between),
+        TEST(test_a_backend_comes_back_to_a_tunnel),
         TEST(test_drain_and_disabled),
         TEST(test_unsent_is_counted),
     };
