@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <string.h>
+
 #include "tests/unit/support.h"
 
 /*
@@ -69,16 +71,61 @@ static uint64_t counted(const struct world *w)
     return sum;
 }
 
-/* Did an IKE message have leave to end its own confirmed flow? Only if no tunnel lives on that: it leads to a
- * backend that is lost, or silent to everybody, or not its pin's, or that has not sent anything lately. */
-static bool may_leave(struct world *w, uint16_t service, const struct flow *flow)
+static bool is_lived_on(const struct world *w, uint16_t service, const struct flow *flow)
+{
+    const uint32_t quiet_ms = (uint32_t)w->net.now_ms - flow->client_ms;
+
+    return (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED &&
+           !pool_is_lost(&w->net.pool->backends[flow->backend]) &&
+           quiet_ms < w->net.pool->services[service].persistence.half_open_timeout_ms;
+}
+
+static bool is_lived_at(const struct world *w, uint16_t service, const struct pin *pin)
+{
+    const struct bindings *b = &w->net.dp.bindings;
+
+    for (int port = 0; port < IKE_PORT_COUNT; port++) {
+        const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
+        if (flow != FLOW_NONE && is_lived_on(w, service, flows_get(b->flows, flow)))
+            return true;
+    }
+    return false;
+}
+
+/* The session that a client's message names by its SPIs; one that opens an IKE SA names none. */
+static uint32_t named_session(const struct world *w, uint16_t service, const struct flow *flow,
+                              enum support_kind kind)
+{
+    const struct support_sa sa = support_sa_of(&w->net, &flow->client);
+    struct ike_spi spi_i, spi_r;
+
+    if (kind == SUPPORT_INIT || kind == SUPPORT_V1_INIT)
+        return SESSION_NONE;
+    memcpy(spi_i.bytes, &sa.spi_i, sizeof spi_i.bytes);
+    memcpy(spi_r.bytes, &sa.spi_r, sizeof spi_r.bytes);
+    return sessions_find(w->net.dp.bindings.tracking.sessions, service, &spi_i, &spi_r);
+}
+
+/*
+ * Did an IKE message have leave to end its own confirmed flow? From a lost backend, or if its client has left
+ * it, any has. Else one of a session elsewhere has if no tunnel lives there; any other, if there never was
+ * one and its pin leads, or may fail over to, somewhere else.
+ */
+static bool may_leave(struct world *w, uint16_t service, const struct flow *flow, enum support_kind kind)
 {
     const struct backend *backend = &w->net.pool->backends[flow->backend];
-    const uint32_t quiet_ms = (uint32_t)w->net.now_ms - flow->backend_ms;
+    const uint32_t session = named_session(w, service, flow, kind);
 
-    return pool_is_lost(backend) || backend->passive.suspicion == SUSPICION_SILENT ||
-           support_pin(&w->net, service, flow->client)->backend != flow->backend ||
-           quiet_ms >= w->net.pool->services[service].persistence.half_open_timeout_ms;
+    if (pool_is_lost(backend) || flow->flags & FLOW_LEFT)
+        return true;
+    if (session != SESSION_NONE)
+        return sessions_get(w->net.dp.bindings.tracking.sessions, session)->story.backend != flow->backend &&
+               !is_lived_on(w, service, flow);
+    if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
+        return false;
+    const struct pin *pin = support_pin(&w->net, service, flow->client);
+    return pin->backend != flow->backend || backend->passive.suspicion == SUSPICION_SILENT ||
+           !is_lived_at(w, service, pin);
 }
 
 static void check_forwarded(struct world *w, uint16_t service, struct endpoint client, enum ike_port port,
@@ -113,7 +160,7 @@ static void step_client(struct world *w)
     const struct flow *flow = support_flow(&w->net, service, client, port);
     const uint32_t before = confirmed_flows(w);
     const bool leaves = flow && flow->flags & FLOW_CONFIRMED && kind != SUPPORT_ESP &&
-                        kind != SUPPORT_KEEPALIVE && may_leave(w, service, flow);
+                        kind != SUPPORT_KEEPALIVE && may_leave(w, service, flow, kind);
 
     const struct verdict v = support_from_client(&w->net, service, client, port, kind);
     assert_true(confirmed_flows(w) + leaves >= before && confirmed_flows(w) <= before);
