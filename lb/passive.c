@@ -8,6 +8,12 @@ static void forget(struct passive *p)
     p->avoided = false;
 }
 
+static void forget_if_old(struct passive *p, uint64_t now_ms)
+{
+    if (now_ms - p->asked_ms >= PASSIVE_FORGET_MS)
+        forget(p);
+}
+
 /* Heard since then, be it by a tunnel or a probe. */
 static bool is_heard_since(const struct passive *p, uint64_t then_ms)
 {
@@ -18,11 +24,11 @@ static void judge(struct passive *p, uint64_t now_ms)
 {
     const bool is_alive = is_heard_since(p, p->since_ms + PASSIVE_ALIVE_MS);
 
+    forget_if_old(p, now_ms);
     if (p->evidence < PASSIVE_EVIDENCE ||
         now_ms - p->since_ms < (is_alive ? PASSIVE_WAIT_MS : PASSIVE_SILENT_MS))
         return;
-    if (now_ms - p->asked_ms >= PASSIVE_FORGET_MS || (is_alive && !p->several) ||
-        (is_alive && p->suspicion == SUSPICION_SILENT)) { /* it is back, and may try again */
+    if (is_alive && (!p->several || p->suspicion == SUSPICION_SILENT)) { /* it is back, and may try again */
         forget(p);
         return;
     }
@@ -35,8 +41,9 @@ static void judge(struct passive *p, uint64_t now_ms)
 void passive_asked(struct backend *backend, const struct addr *client, uint64_t now_ms)
 {
     struct passive *p = &backend->passive;
-    const bool same_client = p->evidence && addr_equal(&p->last_client, client);
 
+    forget_if_old(p, now_ms);
+    const bool same_client = p->evidence && addr_equal(&p->last_client, client);
     if (p->evidence == 0)
         p->since_ms = now_ms;
     else if (!same_client)

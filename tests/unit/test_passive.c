@@ -157,6 +157,15 @@ static const struct course courses[] = {
       {ASKED, 31100, 4, SUSPICION_REFUSING, true},
       {REVIEW, 91099, 0, SUSPICION_REFUSING, false},
       {REVIEW, 91100, 0, SUSPICION_NONE, false}}},
+    {"and what was not enough",
+     {{ASKED, 1000, 1, SUSPICION_NONE, false},
+      {ASKED, 1200, 2, SUSPICION_NONE, false},
+      {ASKED, 61200, 3, SUSPICION_NONE, false},
+      {REVIEW, 69000, 0, SUSPICION_NONE, false}}},
+    {"which is not so a moment before",
+     {{ASKED, 1000, 1, SUSPICION_NONE, false},
+      {ASKED, 1200, 2, SUSPICION_NONE, false},
+      {ASKED, 61199, 3, SUSPICION_SILENT, true}}},
 
     /* Trials. */
     {"a trial is due five seconds after it became suspect",
