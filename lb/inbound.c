@@ -7,6 +7,11 @@
 #include "lb/room.h"
 #include "lb/steer.h"
 
+static bool is_init(const struct ike_datagram *datagram)
+{
+    return datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header);
+}
+
 /* An established flow is touched in one place only, its own cache line. */
 static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
                             const struct ike_datagram *datagram, uint32_t index, uint64_t now_ms,
@@ -16,7 +21,7 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     struct flow *flow = flows_get(b->flows, index);
     struct endpoint src = packet->src;
 
-    if (flow->flags & FLOW_CONFIRMED)
+    if (flow->flags & FLOW_CONFIRMED && !is_init(datagram)) /* which anybody can send as from here */
         flow->seen_ms = (uint32_t)now_ms;
     handshake_from_client(b, index, datagram, now_ms);
     if (flow->source != FLOW_SOURCE_CLIENT)
@@ -69,9 +74,7 @@ static void note_refusal(struct service *service, enum drop_reason reason, uint6
 static void refuse(struct dataplane *dp, const struct packet *packet, const struct steer_request *request,
                    enum drop_reason reason, uint64_t now_ms, struct verdict *verdict)
 {
-    const struct ike_datagram *datagram = request->datagram;
-
-    if (datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header))
+    if (is_init(request->datagram))
         tracking_refused(&dp->bindings.tracking, packet->service, &packet->src, (uint16_t)reason, now_ms);
     forward_drop(dp, reason, verdict);
 }
@@ -134,10 +137,8 @@ static void forward_new(struct dataplane *dp, const struct packet *packet,
  */
 static bool is_over_limit(struct dataplane *dp, const struct steer_request *request, uint64_t now_ms)
 {
-    const bool is_init =
-        request->datagram->class == IKE_CLASS_IKE && header_is_init_request(&request->datagram->header);
-
-    if (!dp->limiter || request->session != SESSION_NONE || (request->flow != FLOW_NONE && !is_init))
+    if (!dp->limiter || request->session != SESSION_NONE ||
+        (request->flow != FLOW_NONE && !is_init(request->datagram)))
         return false;
     return !limiter_take(dp->limiter, &request->client.addr, now_ms);
 }
@@ -175,7 +176,7 @@ static void steer_client(struct dataplane *dp, const struct packet *packet,
     };
 
     if (request.may_pin && is_over_limit(dp, &request, now_ms)) {
-        if (datagram->class == IKE_CLASS_IKE && header_is_init_request(&datagram->header)) {
+        if (is_init(datagram)) {
             refuse(dp, packet, &request, DROP_RATE_LIMITED, now_ms, verdict);
             return;
         }

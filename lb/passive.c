@@ -68,14 +68,23 @@ void passive_forget(struct backend *backend)
     forget(&backend->passive);
 }
 
+/* One that was silent and is heard again is forgiven at once. */
+static void revive(struct passive *p, uint64_t now_ms)
+{
+    if (p->suspicion == SUSPICION_SILENT)
+        judge(p, now_ms);
+}
+
 void passive_heard(struct backend *backend, uint64_t now_ms)
 {
     backend->passive.heard_ms = now_ms;
+    revive(&backend->passive, now_ms);
 }
 
 void passive_probed(struct backend *backend, uint64_t now_ms)
 {
     backend->passive.probe_ms = now_ms;
+    revive(&backend->passive, now_ms);
 }
 
 void passive_review(struct pool *pool, uint64_t now_ms)

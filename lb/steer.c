@@ -69,7 +69,7 @@ static bool is_silent_since(const struct backend *backend, uint64_t now_ms, uint
 
 /*
  * May a client leave the backend that its pin is at, since its handshake is not answered? One that nothing is
- * known of yet may; one that has been proved only if the backend is silent to several, or if no tunnel of the
+ * known of yet may; one that has been proved only if the backend is silent, or if no tunnel of the
  * client lives there and the backend answers nobody or seems to be dead.
  */
 static bool may_fail_over(const struct bindings *b, const struct pin *pin, const struct story *story,
@@ -138,14 +138,15 @@ static bool continues_handshake(const struct ike_header *h)
 
 /*
  * May the session's message take the flow for its own backend? From the flow's own address it may unless a
- * tunnel lives there: only the client can know the SPIs of its session. From another address anybody can send
- * his own session's messages as from here, so he gets nothing that a client has proved to be its, however
- * quiet that is; only what the client has left.
+ * tunnel lives there, at a backend that is not silent: only the client can know the SPIs of its session. From
+ * another address anybody can send his own session's messages as from here, so he gets nothing that a client
+ * has proved to be its, however quiet that is; only what the client has left.
  */
 static bool may_take(const struct bindings *b, const struct flow *flow, bool is_here, uint64_t now_ms)
 {
     if (is_here)
-        return !is_in_use(b, flow, now_ms);
+        return !is_in_use(b, flow, now_ms) ||
+               b->pool->backends[flow->backend].passive.suspicion == SUSPICION_SILENT;
     return (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) != FLOW_CONFIRMED;
 }
 

@@ -138,7 +138,8 @@ static bool conflicts(struct model *m, uint32_t flow, uint32_t session, const st
     struct model_session *s = &m->sessions[session];
     const bool is_here = addr_equal(&m->pins[s->pin].client, &p->src.addr);
 
-    if (is_here ? !is_in_use(m, flow) : !f->confirmed || f->left)
+    const bool is_silent = m->passive[f->backend].suspicion == SUSPICION_SILENT;
+    if (is_here ? !is_in_use(m, flow) || is_silent : !f->confirmed || f->left)
         return false;
     m->conflicts += !s->conflict;
     s->conflict = true;

@@ -21,11 +21,11 @@ void model_watch_judge(struct model *m, uint16_t backend)
     struct model_passive *v = &m->passive[backend];
     const bool alive = v->heard_ms > v->since_ms + PASSIVE_ALIVE_MS;
 
-    if (v->evidence < 6 || m->now_ms - v->since_ms < (alive ? PASSIVE_WAIT_MS : PASSIVE_SILENT_MS))
-        return;
     if (m->now_ms - v->asked_ms >= PASSIVE_FORGET_MS)
         forgive(v);
-    else if (!alive)
+    if (v->evidence < 6 || m->now_ms - v->since_ms < (alive ? PASSIVE_WAIT_MS : PASSIVE_SILENT_MS))
+        return;
+    if (!alive)
         v->suspicion = SUSPICION_SILENT;
     else if (v->several && v->suspicion != SUSPICION_SILENT)
         v->suspicion = SUSPICION_REFUSING;
@@ -40,6 +40,8 @@ static void asked(struct model *m, uint16_t backend, const struct addr *client, 
 
     if (h->major == 1 && !v->answers_v1)
         return;
+    if (m->now_ms - v->asked_ms >= PASSIVE_FORGET_MS)
+        forgive(v);
     if (v->evidence == 0)
         v->since_ms = m->now_ms;
     const bool same = v->evidence && addr_equal(&v->last_client, client);

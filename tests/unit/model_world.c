@@ -254,11 +254,13 @@ static bool is_outsider(const struct addr *addr)
     return addr_is_v4(addr) && memcmp(addr->bytes, first.bytes, sizeof addr->bytes) >= 0;
 }
 
-/* A living tunnel: ESP was seen both ways, its backend is not lost, and its client has used it lately. */
+/* A living tunnel: ESP was seen both ways, its backend is neither lost nor silent, and its client has used it
+ * lately. */
 static bool is_tunnel(const struct world *w, const struct flow *f)
 {
     return (f->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED &&
            (f->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH && !pool_is_lost(&w->pool->backends[f->backend]) &&
+           w->pool->backends[f->backend].passive.suspicion != SUSPICION_SILENT &&
            (uint32_t)w->now_ms - f->client_ms < HALF_OPEN_MS;
 }
 

@@ -30,11 +30,11 @@ static struct model_verdict to_backend(struct model *m, const struct packet *p, 
     };
 }
 
-static void client_was_seen(struct model *m, uint32_t flow)
+static void client_was_seen(struct model *m, uint32_t flow, const struct ike_datagram *d)
 {
     struct model_flow *f = &m->flows[flow];
 
-    if (f->confirmed)
+    if (f->confirmed && !model_steer_opens(d)) /* which anybody can send */
         f->seen_ms = m->pins[f->pin].seen_ms = m->now_ms;
 }
 
@@ -199,7 +199,7 @@ static struct model_verdict from_client(struct model *m, const struct packet *p,
         if (flow == MODEL_NONE)
             return to_backend(m, p, place.backend, MODEL_NONE);
     }
-    client_was_seen(m, flow);
+    client_was_seen(m, flow, d);
     model_watch_from_client(m, flow, d);
     return to_backend(m, p, m->flows[flow].backend, flow);
 }
@@ -284,6 +284,8 @@ static struct model_verdict from_backend(struct model *m, const struct packet *p
             m->flows[flow].seen_ms = m->pins[m->flows[flow].pin].seen_ms = m->now_ms;
     }
     m->passive[backend].heard_ms = m->now_ms;
+    if (m->passive[backend].suspicion == SUSPICION_SILENT)
+        model_watch_judge(m, backend);
     return (struct model_verdict){
         .action = VERDICT_TO_CLIENT,
         .backend = backend,

@@ -278,29 +278,39 @@ static void test_who_waits_with_ikev1(void **state)
     dialogue_end(&d);
 }
 
+#define ESP_SPI 0xc0ffee01 /* of SUPPORT_ESP */
+
 struct use_case {
     const char *label;
     uint64_t number; /* of the SA: OWN is at the flow's backend */
     enum support_kind kind;
-    bool is_used;      /* the flow's tunnel lives, as far as its client is concerned */
-    bool has_returned; /* to a flow that it had left */
+    bool is_used;        /* the flow's tunnel lives, as far as its client is concerned */
+    bool has_returned;   /* to a flow that it had left */
+    uint32_t esp_spi;    /* seen before on the flow ... */
+    uint32_t proved_spi; /* ... and answered */
 };
 
 enum { OWN = 7, OTHER_BACKEND, OTHER_CLIENT, UNKNOWN };
 
 static const struct use_case use_cases[] = {
-    {"ESP", OWN, SUPPORT_ESP, true, true},
-    {"a keepalive; a last one may come when the client has gone", OWN, SUPPORT_KEEPALIVE, true, false},
-    {"IKE of its session", OWN, SUPPORT_INFORMATIONAL, true, true},
-    {"its answer", OWN, SUPPORT_INFORMATIONAL_ANSWER, true, true},
-    {"its IKE_AUTH again", OWN, SUPPORT_AUTH, true, true},
-    {"a new handshake", UNKNOWN, SUPPORT_INIT, false, false},
-    {"its first message again", OWN, SUPPORT_INIT, false, false},
-    {"of IKEv1", UNKNOWN, SUPPORT_V1_INIT, false, false},
-    {"IKE of no known session", UNKNOWN, SUPPORT_INFORMATIONAL, false, false},
-    {"IKE_AUTH of none", UNKNOWN, SUPPORT_AUTH, false, false},
-    {"IKE of its session at another backend", OTHER_BACKEND, SUPPORT_INFORMATIONAL, false, false},
-    {"IKE of another's session", OTHER_CLIENT, SUPPORT_INFORMATIONAL, false, false},
+    {"ESP", OWN, SUPPORT_ESP, true, true, ESP_SPI, ESP_SPI},
+    {"ESP that the backend has not answered: another client's, perhaps", OWN, SUPPORT_ESP, false, false,
+     ESP_SPI - 1, ESP_SPI - 1},
+    {"the same again", OWN, SUPPORT_ESP, false, false, ESP_SPI, ESP_SPI - 1},
+    {"and a keepalive beside it", OWN, SUPPORT_KEEPALIVE, false, false, ESP_SPI, ESP_SPI - 1},
+    {"a keepalive; a last one may come when the client has gone", OWN, SUPPORT_KEEPALIVE, true, false,
+     ESP_SPI, ESP_SPI},
+    {"one before all ESP", OWN, SUPPORT_KEEPALIVE, true, false, 0, 0},
+    {"IKE of its session", OWN, SUPPORT_INFORMATIONAL, true, true, 0, 0},
+    {"its answer", OWN, SUPPORT_INFORMATIONAL_ANSWER, true, true, 0, 0},
+    {"its IKE_AUTH again", OWN, SUPPORT_AUTH, true, true, 0, 0},
+    {"a new handshake", UNKNOWN, SUPPORT_INIT, false, false, 0, 0},
+    {"its first message again", OWN, SUPPORT_INIT, false, false, 0, 0},
+    {"of IKEv1", UNKNOWN, SUPPORT_V1_INIT, false, false, 0, 0},
+    {"IKE of no known session", UNKNOWN, SUPPORT_INFORMATIONAL, false, false, 0, 0},
+    {"IKE_AUTH of none", UNKNOWN, SUPPORT_AUTH, false, false, 0, 0},
+    {"IKE of its session at another backend", OTHER_BACKEND, SUPPORT_INFORMATIONAL, false, false, 0, 0},
+    {"IKE of another's session", OTHER_CLIENT, SUPPORT_INFORMATIONAL, false, false, 0, 0},
 };
 
 /* What a client sends that has a tunnel on the flow, or has come back to it. */
@@ -318,6 +328,8 @@ static void test_what_uses_a_flow(void **state)
         struct flow *flow = flows_get(d.b->flows, index);
         const uint32_t before_ms = flow->client_ms;
         flow->flags |= FLOW_LEFT;
+        flow->esp_spi = t->esp_spi;
+        flow->proved_spi = t->proved_spi;
         d.net.now_ms += 1000;
         dialogue_from_client(&d, index, t->kind, t->number);
         if (flow->client_ms != (t->is_used ? before_ms + 1000 : before_ms) ||
@@ -341,7 +353,9 @@ static void test_a_backend_does_not_use_a_flow(void **state)
     const uint32_t before_ms = flows_get(d.b->flows, index)->client_ms;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         d.net.now_ms += 1000;
+        flows_get(d.b->flows, index)->esp_spi = ESP_SPI;
         dialogue_from_backend(&d, index, kinds[i], 7, 0);
+        assert_int_equal(flows_get(d.b->flows, index)->proved_spi, ESP_SPI); /* that ESP has answered */
         assert_int_equal(flows_get(d.b->flows, index)->client_ms, before_ms);
     }
     dialogue_end(&d);
