@@ -1,7 +1,9 @@
 """Many clients behind one address, as behind a carrier's NAT: real clients and servers, kept together or spread."""
 
+import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -131,3 +133,38 @@ def test_tunnel_pair_conflict() -> None:
         servers = {client: server_of(tunnel) for client, tunnel in clients.tunnels().items()}
         equal([servers[client] for client in firsts], [servers[client] for client in seconds], "servers of the pairs")
         print(f"{len(late)} of {len(seconds)} second tunnels needed another attempt")
+
+
+def check_stall(mode: str) -> None:
+    with lab(clients=1, servers=SERVERS) as bench:
+        gateway = Gateway(bench.workspace, bench.topology, 1)
+        bench.start_servers(UNLIMITED)
+        start(bench, [service(bench.topology, mode, health={"probe": "none"})], ready=False)
+        clients = bench.start_clients_at(gateway.site(2), OPTIONS, [1, 2])
+        all_connected(clients.connect_all([1]))
+        home = server_of(clients.tunnels()[1])
+        with clients.pinger([1], interval_s=0.05) as pinger:
+            wait_for(lambda: pinger.answered(0.0, time.monotonic()) > 5, "pings of the first tunnel")
+            with bench.servers[home].frozen(), ThreadPoolExecutor(1) as second:
+                connecting = second.submit(clients.connect_all, [2])
+                begun = time.monotonic()
+                wait_for(lambda: time.monotonic() > begun + 1.5, "two repetitions of the second IKE_SA_INIT")
+                bench.servers[home].process.send(signal.SIGCONT)
+                late = [outcome.client for outcome in connecting.result() if not outcome.connected]
+            if late:
+                all_connected(clients.connect_all(late))
+            calm = time.monotonic()
+            wait_for(lambda: pinger.answered(calm, time.monotonic()) >= 10, "the first tunnel's pings again")
+        equal(clients.ping([1, 2]), {1, 2}, "tunnels that carry pings")
+        equal({server_of(tunnel) for tunnel in clients.tunnels().values()}, {home}, "servers of the two tunnels")
+
+
+def test_second_tunnel_in_a_stall_transparent() -> None:
+    """A server hangs for a second and a half just when a host begins a second tunnel beside a living one, from the same
+    address and port: the first one keeps its flow, and both end up on one server."""
+    check_stall("transparent")
+
+
+def test_second_tunnel_in_a_stall_full_nat() -> None:
+    """The same with full NAT."""
+    check_stall("full-nat")
