@@ -59,6 +59,13 @@ bool addr_is_multicast(const struct addr *a)
     return addr_is_v4(a) ? (addr_v4_bytes(a)[0] & 0xf0) == 0xe0 : a->bytes[0] == 0xff;
 }
 
+bool addr_is_loopback(const struct addr *a)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+
+    return addr_is_v4(a) ? addr_v4_bytes(a)[0] == 127 : memcmp(a->bytes, loopback, 16) == 0;
+}
+
 bool addr_equal(const struct addr *a, const struct addr *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
@@ -94,6 +101,38 @@ const char *endpoint_format(const struct endpoint *e, char text[static ENDPOINT_
     else
         snprintf(text, ENDPOINT_TEXT_MAX, "[%s]:%u", addr_text, e->port);
     return text;
+}
+
+/* ":PORT" and nothing after it. */
+static int parse_port(const char *text, uint16_t *out)
+{
+    const size_t digits = text[0] == ':' ? strspn(text + 1, "0123456789") : 0;
+    unsigned port = 0;
+
+    if (digits == 0 || digits > 5 || text[1 + digits] != '\0')
+        return ERR_MALFORMED;
+    for (size_t i = 0; i < digits; i++)
+        port = port * 10 + (unsigned)(text[1 + i] - '0');
+    if (port > UINT16_MAX)
+        return ERR_MALFORMED;
+    *out = (uint16_t)port;
+    return 0;
+}
+
+int endpoint_parse(const char *text, struct endpoint *out)
+{
+    const bool has_brackets = text[0] == '[';
+    const char *begin = text + has_brackets;
+    const char *end = strchr(text, has_brackets ? ']' : ':');
+    char addr_text[ADDR_TEXT_MAX];
+
+    if (!end || (size_t)(end - begin) >= sizeof addr_text)
+        return ERR_MALFORMED;
+    memcpy(addr_text, begin, (size_t)(end - begin));
+    addr_text[end - begin] = '\0';
+    if (addr_parse(addr_text, &out->addr) || parse_port(end + has_brackets, &out->port))
+        return ERR_MALFORMED;
+    return has_brackets == (strchr(addr_text, ':') != NULL) ? 0 : ERR_MALFORMED;
 }
 
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, struct sockaddr_storage *out)

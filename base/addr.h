@@ -33,6 +33,9 @@ const char *addr_format(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 bool addr_is_v4(const struct addr *a);
 bool addr_is_unspecified(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
+
+/* 127.0.0.0/8 or ::1. */
+bool addr_is_loopback(const struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 /* AF_INET or AF_INET6. */
@@ -48,6 +51,9 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
 /* "192.0.2.1:500" or "[2001:db8::1]:500"; returns `text`. */
 const char *endpoint_format(const struct endpoint *e, char text[static ENDPOINT_TEXT_MAX]);
+
+/* Reads what endpoint_format() writes; the port is decimal, 0 to 65535. 0, or ERR_MALFORMED. */
+int endpoint_parse(const char *text, struct endpoint *out);
 
 /* Fills a sockaddr_in or sockaddr_in6 and returns its length. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, struct sockaddr_storage *out);

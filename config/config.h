@@ -66,6 +66,8 @@ struct config {
     struct config_service *services;
     size_t service_count;
     char admin_socket[CONFIG_PATH_MAX];
+    struct endpoint admin_listen;           /* of the HTTP API on TCP; port 0: off */
+    char admin_token_file[CONFIG_PATH_MAX]; /* whose content allows changes over TCP; empty: none */
     uint32_t max_clients;
     uint32_t source_rate;  /* new handshakes and flows a second of one client address; 0: no limit */
     uint32_t source_burst; /* so many of them at once */

@@ -244,6 +244,30 @@ static void read_address(struct loader *loader, const struct schema_key *key, st
         memcpy(slot, &a, sizeof a);
 }
 
+/* An address of this machine, or the unspecified one for all of them, and a port. */
+static void read_listen(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
+{
+    struct endpoint listen;
+    const char *unfit = NULL;
+
+    if (key->may_be_off && is_text(node, SCHEMA_OFF)) {
+        memset(slot, 0, sizeof listen);
+        return;
+    }
+    if (node->len != strlen(node->text) || endpoint_parse(node->text, &listen)) {
+        reject_text(loader, key, node, "is not an address and a port");
+        return;
+    }
+    if (!addr_is_unspecified(&listen.addr))
+        unfit = unfit_address(&listen.addr);
+    if (unfit)
+        reject_text(loader, key, node, unfit);
+    else if (listen.port == 0)
+        reject_text(loader, key, node, "has no port that can be listened on");
+    else
+        memcpy(slot, &listen, sizeof listen);
+}
+
 /* Reports a list that is empty or too long; returns how many items are to be read. */
 static size_t checked_count(struct loader *loader, const struct schema_key *key, struct node *list)
 {
@@ -314,7 +338,7 @@ static void read_scalar(struct loader *loader, const struct schema_key *key, str
     static reader_fn *const READERS[] = {
         [SCHEMA_NAME] = read_name,         [SCHEMA_PATH] = read_path, [SCHEMA_NUMBER] = read_number,
         [SCHEMA_DURATION] = read_duration, [SCHEMA_WORD] = read_word, [SCHEMA_PROBE] = read_probe,
-        [SCHEMA_ADDRESS] = read_address,   [SCHEMA_FLAG] = read_flag,
+        [SCHEMA_ADDRESS] = read_address,   [SCHEMA_FLAG] = read_flag, [SCHEMA_LISTEN] = read_listen,
     };
     READERS[key->kind](loader, key, node, slot);
 }

@@ -38,6 +38,16 @@ static void print_address(const struct addr *a, FILE *out)
     fprintf(out, addr_is_v4(a) ? "%s" : "\"%s\"", addr_format(a, text));
 }
 
+static void print_listen(const struct endpoint *listen, FILE *out)
+{
+    char text[ENDPOINT_TEXT_MAX];
+
+    if (listen->port == 0)
+        fputs(SCHEMA_OFF, out);
+    else
+        fprintf(out, addr_is_v4(&listen->addr) ? "%s" : "\"%s\"", endpoint_format(listen, text));
+}
+
 static void print_probe(const struct config_health *health, FILE *out)
 {
     if (health->probe == CONFIG_PROBE_TCP)
@@ -84,6 +94,9 @@ static void print_scalar(const struct schema_key *key, const void *slot, FILE *o
     case SCHEMA_ADDRESS:
         print_address(slot, out);
         break;
+    case SCHEMA_LISTEN:
+        print_listen(slot, out);
+        break;
     default:
         break; /* Lists and sections are printed by the functions below. */
     }
@@ -125,11 +138,13 @@ static void print_sections(const struct schema_key *key, const void *object, int
     }
 }
 
-/* Nothing stands for a key of later versions, and for a list that may be empty and is. */
+/* Nothing stands for a key of later versions, and for a list or a path that may be empty and is. */
 static bool is_printed(const struct schema_key *key, const void *object)
 {
     size_t count;
 
+    if (key->kind == SCHEMA_PATH)
+        return *((const char *)object + key->offset) != '\0';
     if (key->kind != SCHEMA_ADDRESSES)
         return schema_is_known(key);
     (void)list_items(key, object, &count);

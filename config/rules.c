@@ -255,6 +255,19 @@ static void check_backend_total(struct node *services, const struct config *conf
     }
 }
 
+/* Whoever reaches the API from elsewhere must show something before he changes anything. */
+static void check_admin(struct node *root, const struct config *config, struct report *report)
+{
+    struct node *listen = node_find(node_find(root, "admin"), "listen");
+    const struct node *token_file = node_find(node_find(root, "admin"), "token_file");
+
+    if (config->admin_listen.port == 0 || addr_is_loopback(&config->admin_listen.addr) || token_file)
+        return;
+    node_reject(report, listen,
+                "without admin.token_file the address must be a loopback one, such as 127.0.0.1 or ::1; give "
+                "a token_file, or listen there");
+}
+
 void rules_check(struct node *root, const struct config *config, struct report *report)
 {
     struct node *services = node_find(root, "services");
@@ -270,5 +283,6 @@ void rules_check(struct node *root, const struct config *config, struct report *
         };
         check_service(&subject);
     }
+    check_admin(root, config, report);
     check_backend_total(services, config, report);
 }

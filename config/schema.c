@@ -131,8 +131,12 @@ static const struct schema SERVICE = SCHEMA(SERVICE_KEYS, config_service);
 
 /* The sections below lie flat in struct config, hence their offset of 0 in FILE_KEYS. */
 static const struct schema_key ADMIN_KEYS[] = {
-    {.name = "listen", .kind = SCHEMA_LATER, .fallback_text = "off"},
-    {.name = "token_file", .kind = SCHEMA_LATER},
+    {.name = "listen",
+     .kind = SCHEMA_LISTEN,
+     .may_be_off = true,
+     .offset = offsetof(struct config, admin_listen),
+     .fallback_text = "127.0.0.1:8809"},
+    {.name = "token_file", .kind = SCHEMA_PATH, .offset = offsetof(struct config, admin_token_file)},
     {.name = "socket",
      .kind = SCHEMA_PATH,
      .offset = offsetof(struct config, admin_socket),
@@ -231,7 +235,10 @@ void schema_set_defaults(const struct schema *schema, void *object)
             schema_set_defaults(key->section, slot);
             break;
         case SCHEMA_PATH:
-            snprintf(slot, CONFIG_PATH_MAX, "%s", key->fallback_text);
+            snprintf(slot, CONFIG_PATH_MAX, "%s", key->fallback_text ? key->fallback_text : "");
+            break;
+        case SCHEMA_LISTEN:
+            (void)endpoint_parse(key->fallback_text, (struct endpoint *)(void *)slot);
             break;
         case SCHEMA_NUMBER:
         case SCHEMA_DURATION:
@@ -328,6 +335,10 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
         break;
     case SCHEMA_ADDRESS:
         snprintf(text, SCHEMA_TEXT_MAX, "a unicast IPv4 or IPv6 address");
+        break;
+    case SCHEMA_LISTEN:
+        snprintf(text, SCHEMA_TEXT_MAX, "%s",
+                 SCHEMA_OFF " or ADDRESS:PORT, such as 127.0.0.1:8809 or \"[::1]:8809\"");
         break;
     case SCHEMA_ADDRESSES:
         snprintf(text, SCHEMA_TEXT_MAX, "a unicast IPv4 or IPv6 address, or a list of 1 to %u", key->max);

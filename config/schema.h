@@ -17,6 +17,7 @@ enum schema_kind {
     SCHEMA_FLAG,         /* bool; see `words` */
     SCHEMA_PROBE,        /* struct config_health: its `probe` and `tcp_port` */
     SCHEMA_ADDRESS,      /* struct addr */
+    SCHEMA_LISTEN,       /* struct endpoint; see `may_be_off` */
     SCHEMA_ADDRESSES,    /* array of struct addr, or pointer to one; see `in_place` */
     SCHEMA_SECTION,      /* a struct; see `section` */
     SCHEMA_SECTION_LIST, /* pointer to an array of structs; see `section` */
@@ -27,14 +28,14 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     bool required;
-    bool may_be_off;           /* numbers: the word "off" is allowed, too, and stands for 0 */
+    bool may_be_off;           /* the word "off" is allowed, too: the number 0, the port 0 */
     bool in_place;             /* addresses: the array itself lies at `offset`, not a pointer to it */
     size_t offset;             /* of the value, in the section's struct */
     size_t count_offset;       /* lists: of the size_t that counts the items */
     uint32_t min;              /* numbers and durations */
     uint32_t max;              /* the same; lists: the most items */
     uint32_t fallback;         /* the default of numbers, durations, words and flags */
-    const char *fallback_text; /* the default of paths */
+    const char *fallback_text; /* the default of paths (NULL: none) and of addresses to listen on */
     const struct words *words; /* of words and flags */
     const struct schema *section;
     const char *plural; /* of section lists: what the items are */
@@ -46,7 +47,7 @@ struct schema {
     size_t size; /* of the struct that this section fills */
 };
 
-/* The word of numbers that may be off. */
+/* The word of numbers and addresses to listen on that may be off. */
 #define SCHEMA_OFF "off"
 
 /* No section has more keys. */

@@ -104,6 +104,68 @@ static void test_equal_and_hash(void **state)
     assert_true(addr_hash(&a, 42) == UINT64_C(0x9d5572704d081191));
 }
 
+static void test_loopback(void **state)
+{
+    static const struct {
+        const char *text;
+        bool loopback;
+    } cases[] = {
+        {"127.0.0.1", true},  {"127.255.0.9", true}, {"::1", true},      {"::ffff:127.0.0.1", true},
+        {"126.0.0.1", false}, {"128.0.0.1", false},  {"0.0.0.0", false}, {"::", false},
+        {"::2", false},       {"1::1", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct addr a = parse(cases[i].text);
+        if (addr_is_loopback(&a) != cases[i].loopback)
+            fail_msg("%s", cases[i].text);
+    }
+}
+
+static void test_endpoint_texts(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *out; /* NULL: malformed */
+    } cases[] = {
+        {"192.0.2.1:500", "192.0.2.1:500"},
+        {"0.0.0.0:0", "0.0.0.0:0"},
+        {"[2001:DB8::1]:65535", "[2001:db8::1]:65535"},
+        {"[::]:00080", "[::]:80"},
+        {"[2001:db8:1111:2222:3333:4444:5555:6666]:1", "[2001:db8:1111:2222:3333:4444:5555:6666]:1"},
+        {"", NULL},
+        {":80", NULL},
+        {"192.0.2.1", NULL},
+        {"192.0.2.1:", NULL},
+        {"192.0.2.1:65536", NULL},
+        {"192.0.2.1:000080", NULL},
+        {"192.0.2.1:+80", NULL},
+        {"192.0.2.1: 80", NULL},
+        {"192.0.2.1:80x", NULL},
+        {"[192.0.2.1]:80", NULL},
+        {"2001:db8::1:80", NULL},
+        {"::1", NULL},
+        {"[::1]", NULL},
+        {"[::1]80", NULL},
+        {"[::1:80", NULL},
+        {"[]:80", NULL},
+        {"[2001:db8:1111:2222:3333:4444:5555:6666:7777:8888]:1", NULL},
+        {"localhost:80", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct endpoint e;
+        char text[ENDPOINT_TEXT_MAX];
+        const int err = endpoint_parse(cases[i].in, &e);
+        if (err != (cases[i].out ? 0 : ERR_MALFORMED))
+            fail_msg("'%s': %d", cases[i].in, err);
+        if (cases[i].out)
+            assert_string_equal(endpoint_format(&e, text), cases[i].out);
+    }
+}
+
 static void test_endpoints(void **state)
 {
     struct endpoint v4 = {.addr = parse("192.0.2.1"), .port = 500};
@@ -157,7 +219,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),           cmocka_unit_test(test_v4_bytes),
-        cmocka_unit_test(test_equal_and_hash), cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_equal_and_hash), cmocka_unit_test(test_loopback),
+        cmocka_unit_test(test_endpoint_texts), cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_sockaddr),
     };
 

@@ -105,6 +105,7 @@ static void test_defaults(void **state)
     const struct config_service *service = &config->services[0];
     const struct addr vip = address("192.0.2.1");
     const struct addr backend = address("10.0.0.1");
+    char listen[ENDPOINT_TEXT_MAX];
 
     (void)state;
     assert_int_equal(config->service_count, 1);
@@ -128,6 +129,8 @@ static void test_defaults(void **state)
     assert_int_equal(service->backends[0].weight, 100);
     assert_int_equal(service->backends[0].state, CONFIG_STATE_ENABLED);
     assert_string_equal(config->admin_socket, "/run/ikelb/ikelb.sock");
+    assert_string_equal(endpoint_format(&config->admin_listen, listen), "127.0.0.1:8809");
+    assert_string_equal(config->admin_token_file, "");
     assert_int_equal(config->max_clients, 1000000);
     assert_int_equal(config->source_rate, 200);
     assert_int_equal(config->source_burst, 2000);
@@ -160,7 +163,7 @@ static const char EVERYTHING[] =
     "    backends:\n"
     "      - name: on\n"
     "        address: 2001:db8:2::1\n"
-    "admin: {socket: '/tmp/a \"b\"\\c: #d'}\n"
+    "admin: {socket: '/tmp/a \"b\"\\c: #d', listen: '[2001:db8::10]:80', token_file: /etc/t}\n"
     "dataplane: {max_clients: 1234, source_rate: off, source_burst: 77}\n"
     "log: {level: debug, format: json}\n";
 
@@ -170,6 +173,7 @@ static void test_everything(void **state)
     const struct config_service *service = &config->services[0];
     const struct addr vips[] = {address("203.0.113.10"), address("2001:db8::10")};
     const struct addr snats[] = {address("10.0.0.1"), address("10.0.0.2"), address("2001:db8:1::")};
+    char listen[ENDPOINT_TEXT_MAX];
 
     (void)state;
     assert_int_equal(config->service_count, 2);
@@ -199,6 +203,8 @@ static void test_everything(void **state)
     assert_int_equal(config->services[1].health.probe, CONFIG_PROBE_IKE);
     assert_string_equal(config->services[1].backends[0].name, "on");
     assert_string_equal(config->admin_socket, "/tmp/a \"b\"\\c: #d");
+    assert_string_equal(endpoint_format(&config->admin_listen, listen), "[2001:db8::10]:80");
+    assert_string_equal(config->admin_token_file, "/etc/t");
     assert_int_equal(config->max_clients, 1234);
     assert_int_equal(config->source_rate, 0);
     assert_int_equal(config->source_burst, 77);
@@ -253,6 +259,13 @@ static void test_accepted_values(void **state)
         {HEAD BACKENDS "dataplane: {source_burst: 10000000}\n", "  source_burst: 10000000\n"},
         {HEAD BACKENDS "log: {level: error}\n", "  level: error\n"},
         {HEAD BACKENDS "log: {level: warn}\n", "  level: warn\n"},
+        {HEAD BACKENDS "admin: {listen: 127.0.0.2:1}\n", "admin:\n  listen: 127.0.0.2:1\n"},
+        {HEAD BACKENDS "admin: {listen: '[::1]:65535'}\n", "admin:\n  listen: \"[::1]:65535\"\n"},
+        {HEAD BACKENDS "admin: {listen: off}\n", "admin:\n  listen: off\n  socket:"},
+        {HEAD BACKENDS "admin: {listen: 0.0.0.0:80, token_file: /t}\n",
+         "  listen: 0.0.0.0:80\n  token_file: /t\n"},
+        {HEAD BACKENDS "admin: {listen: '[::]:80', token_file: /t}\n", "  listen: \"[::]:80\"\n"},
+        {HEAD BACKENDS "admin: {token_file: /t}\n", "  listen: 127.0.0.1:8809\n  token_file: /t\n"},
         {HEAD BACKENDS "admin: ~\nstate:\nlog: null\n", "  level: info\n"},
         {HEAD "  backends: [{name: No, address: 10.0.0.1}]\n", "      - name: \"No\"\n"},
         {HEAD "  backends: [{name: ..., address: 10.0.0.1}]\n", "      - name: \"...\"\n"},
@@ -357,6 +370,7 @@ static void test_print(void **state)
                               "        weight: 100\n"
                               "        state: enabled\n"
                               "admin:\n"
+                              "  listen: 127.0.0.1:8809\n"
                               "  socket: /run/ikelb/ikelb.sock\n"
                               "dataplane:\n"
                               "  max_clients: 1000000\n"
@@ -462,8 +476,7 @@ static void test_names(void **state)
 static void test_later_keys_switched_off(void **state)
 {
     (void)state;
-    config_destroy(
-        parsed(HEAD BACKENDS "admin: {listen: off}\ndataplane: {fastpath: off}\nstate: {file: off}\n"));
+    config_destroy(parsed(HEAD BACKENDS "dataplane: {fastpath: off}\nstate: {file: off}\n"));
 }
 
 int main(void)

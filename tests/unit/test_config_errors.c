@@ -155,10 +155,8 @@ static void test_structure(void **state)
          "t:6:1: log: duplicate key; it is given on line 5 already\n"},
         {HEAD BACKENDS "log: {level: info, level: info}\n",
          "t:5:20: log.level: duplicate key; it is given on line 5 already\n"},
-        {HEAD BACKENDS "admin:\n  listen: 127.0.0.1:8809\n  token_file: /x\n",
-         "t:6:11: admin.listen: not supported by this version of ikelb; must be off\n"
-         "t:7:3: admin.token_file: unknown key: it is not supported by this version of ikelb\n"},
-        {HEAD BACKENDS "admin:\n  listn: x\n", "t:6:3: admin.listn: unknown key; must be one of socket\n"},
+        {HEAD BACKENDS "admin:\n  listn: x\n", "t:6:3: admin.listn: unknown key, did you mean "
+                                               "\"listen\"? Must be one of listen, token_file, socket\n"},
         {HEAD BACKENDS "dataplane: {fastpath: auto}\n",
          "t:5:23: dataplane.fastpath: not supported by this version of ikelb; must be off\n"},
         {HEAD BACKENDS "state:\n  file: /x\n  fiel: /x\n",
@@ -178,7 +176,8 @@ static void test_structure(void **state)
         {HEAD BACKENDS "&k log: {}\n",
          "t:5:1: log: anchors (&name) are not supported; write each value out\n"},
         {HEAD BACKENDS "log: []\n", "t:5:6: log: is a list; must be a mapping of level, format\n"},
-        {HEAD BACKENDS "admin: x\n", "t:5:8: admin: is a single value; must be a mapping of socket\n"},
+        {HEAD BACKENDS "admin: x\n",
+         "t:5:8: admin: is a single value; must be a mapping of listen, token_file, socket\n"},
         {HEAD BACKENDS "dataplane: 5\n", "t:5:12: dataplane: is a single value; must be a mapping of "
                                          "max_clients, source_rate, source_burst\n"},
         {HEAD BACKENDS "  health: [a]\n", "t:5:11: services[0].health: is a list; must be a mapping of "
@@ -232,7 +231,8 @@ static void test_several(void **state)
          "t:20:10: log.level: \"loud\" is unknown; must be one of error, warn, info, debug\n"
          "t:21:17: admin.socket: \"x\" is not absolute; must be an absolute path of at most 107 printable "
          "ASCII characters\n"
-         "t:21:28: admin.listen: not supported by this version of ikelb; must be off\n"},
+         "t:21:28: admin.listen: \"y\" is not an address and a port; must be off or ADDRESS:PORT, such as "
+         "127.0.0.1:8809 or \"[::1]:8809\"\n"},
     };
 
     (void)state;

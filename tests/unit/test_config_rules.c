@@ -128,6 +128,27 @@ static void test_blamed_once(void **state)
     ASSERT_CASES(CASES);
 }
 
+#define NOT_LOOPBACK                                                                                         \
+    "admin.listen: without admin.token_file the address must be a loopback one, such as 127.0.0.1 or ::1; "  \
+    "give a token_file, or listen there\n"
+
+/* Only a token makes changes over the network possible, and only then is the network let in. */
+static void test_listen_needs_a_token(void **state)
+{
+    static const struct error_case CASES[] = {
+        {HEAD BACKENDS "admin: {listen: 10.0.0.9:8809}\n", "t:5:17: " NOT_LOOPBACK},
+        {HEAD BACKENDS "admin: {listen: 0.0.0.0:8809}\n", "t:5:17: " NOT_LOOPBACK},
+        {HEAD BACKENDS "admin: {listen: '[::]:8809'}\n", "t:5:17: " NOT_LOOPBACK},
+        /* A file that is given but wrong is blamed once. */
+        {HEAD BACKENDS "admin: {listen: 0.0.0.0:8809, token_file: t}\n",
+         "t:5:43: admin.token_file: \"t\" is not absolute; must be an absolute path of at most 107 printable "
+         "ASCII characters\n"},
+    };
+
+    (void)state;
+    ASSERT_CASES(CASES);
+}
+
 static void put_services(FILE *out, unsigned count, unsigned backends)
 {
     fputs("services:\n", out);
@@ -170,6 +191,7 @@ int main(void)
     static const struct CMUnitTest TESTS[] = {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_blamed_once),
+        cmocka_unit_test(test_listen_needs_a_token),
         cmocka_unit_test(test_list_sizes),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);

@@ -446,12 +446,48 @@ static void test_paths(void **state)
     ASSERT_CASES(CASES);
 }
 
+#define MUST_LISTEN "; must be off or ADDRESS:PORT, such as 127.0.0.1:8809 or \"[::1]:8809\"\n"
+
+static void test_listens(void **state)
+{
+    static const struct error_case CASES[] = {
+        {HEAD BACKENDS "admin: {listen: 8809}\n",
+         "t:5:17: admin.listen: \"8809\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '127.0.0.1'}\n",
+         "t:5:17: admin.listen: \"127.0.0.1\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: 'localhost:8809'}\n",
+         "t:5:17: admin.listen: \"localhost:8809\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '::1:8809'}\n",
+         "t:5:17: admin.listen: \"::1:8809\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: \"127.0.0.1:80\\0\"}\n",
+         "t:5:17: admin.listen: \"127.0.0.1:80\\x00\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '127.0.0.1:65536'}\n",
+         "t:5:17: admin.listen: \"127.0.0.1:65536\" is not an address and a port" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '127.0.0.1:0'}\n",
+         "t:5:17: admin.listen: \"127.0.0.1:0\" has no port that can be listened on" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '224.0.0.1:80', token_file: /t}\n",
+         "t:5:17: admin.listen: \"224.0.0.1:80\" is a multicast address" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: '[fe80::1]:80', token_file: /t}\n",
+         "t:5:17: admin.listen: \"[fe80::1]:80\" is a link-local address, which means nothing without an "
+         "interface" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: }\n", "t:5:17: admin.listen: has no value" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {listen: [off]}\n", "t:5:17: admin.listen: is a list" MUST_LISTEN},
+        {HEAD BACKENDS "admin: {token_file: token}\n",
+         "t:5:21: admin.token_file: \"token\" is not absolute; must be an absolute path of at most 107 "
+         "printable ASCII characters\n"},
+    };
+
+    (void)state;
+    ASSERT_CASES(CASES);
+}
+
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_addresses), cmocka_unit_test(test_words),
-        cmocka_unit_test(test_probes), cmocka_unit_test(test_durations), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_flags),  cmocka_unit_test(test_backends),  cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_addresses), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_probes),  cmocka_unit_test(test_durations), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_flags),   cmocka_unit_test(test_backends),  cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_listens),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }
