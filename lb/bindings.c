@@ -69,6 +69,7 @@ int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t
     if (err)
         return err;
     to->clients++;
+    to->clients_at[STAGE_NONE]++;
     to->new_clients_total++;
     return 0;
 }
@@ -76,20 +77,28 @@ int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t
 void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend)
 {
     struct pin *p = pins_get(b->pins, pin);
+    struct backend *from = &b->pool->backends[p->backend];
+    struct backend *to = &b->pool->backends[backend];
 
-    if (p->backend == backend)
+    if (from == to)
         return;
-    b->pool->backends[p->backend].clients--;
+    from->clients--;
+    from->clients_at[p->stage]--;
     p->backend = backend;
-    b->pool->backends[backend].clients++;
-    b->pool->backends[backend].new_clients_total++;
+    to->clients++;
+    to->clients_at[p->stage]++;
+    to->new_clients_total++;
 }
 
 void bindings_remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
 {
+    const struct pin *p = pins_get(b->pins, pin);
+    struct backend *backend = &b->pool->backends[p->backend];
+
     if (!tracking_end_of_pin(&b->tracking, pin, now_ms))
         return;
-    b->pool->backends[pins_get(b->pins, pin)->backend].clients--;
+    backend->clients--;
+    backend->clients_at[p->stage]--;
     pins_remove(b->pins, pin);
 }
 

@@ -84,7 +84,7 @@ static void note_init_request(struct bindings *b, struct flow *flow, const struc
     if (payload_find_notify(datagram, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL))
         pin->flags |= PIN_CLIENT_FRAGMENTATION;
     if (index == SESSION_NONE) {
-        pin->stage = STAGE_INIT_SENT;
+        tracking_set_stage(&b->tracking, flow->pin, STAGE_INIT_SENT);
         return;
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
@@ -95,7 +95,7 @@ static void note_init_request(struct bindings *b, struct flow *flow, const struc
     if (pin->flags & PIN_CLIENT_FRAGMENTATION)
         story->flags |= STORY_CLIENT_FRAGMENTATION;
     if (sessions_of_pin(b->tracking.sessions, flow->pin) == index)
-        pin->stage = story->stage;
+        tracking_set_stage(&b->tracking, flow->pin, (enum stage)story->stage);
     story->flags &= (uint16_t)~STORY_ASKED_AGAIN;
     story->init_count = (uint8_t)(story->init_count + (story->init_count < UINT8_MAX));
     story->seen_ms = (uint32_t)now_ms;
@@ -111,9 +111,8 @@ static void note_message(struct bindings *b, struct flow *flow, const struct ike
 
     if (!sessions_is_of(b->tracking.sessions, index, flow->pin) ||
         sessions_get(b->tracking.sessions, index)->story.backend != flow->backend) {
-        struct pin *pin = pin_of(b, flow);
-        if (header_is_auth(h) && index == SESSION_NONE && pin->stage < STAGE_AUTH_SENT)
-            pin->stage = STAGE_AUTH_SENT;
+        if (header_is_auth(h) && index == SESSION_NONE && pin_of(b, flow)->stage < STAGE_AUTH_SENT)
+            tracking_set_stage(&b->tracking, flow->pin, STAGE_AUTH_SENT);
         return;
     }
     struct story *story = &sessions_get(b->tracking.sessions, index)->story;
@@ -141,7 +140,7 @@ static void note_esp(struct bindings *b, struct flow *flow, enum flow_flag direc
     if (session != SESSION_NONE)
         tracking_reach(&b->tracking, session, STAGE_ESTABLISHED, now_ms);
     else
-        pin_of(b, flow)->stage = STAGE_ESTABLISHED;
+        tracking_set_stage(&b->tracking, flow->pin, STAGE_ESTABLISHED);
 }
 
 /*

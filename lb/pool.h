@@ -75,12 +75,13 @@ struct backend {
     enum health_state health;
     uint32_t probe_us; /* round trip of the last answered probe; 0: none yet */
     enum fragmentation fragmentation;
-    int64_t round_robin;        /* current weight of smooth weighted round robin */
-    uint16_t source;            /* full-nat without `snat`: index of the source address, or SNAT_NONE */
-    uint32_t mtu;               /* path MTU towards it, bytes; 0: not known */
-    bool unroutable;            /* the kernel knows no way to it */
-    uint32_t clients;           /* pins that point here */
-    uint64_t new_clients_total; /* pins ever made */
+    int64_t round_robin;              /* current weight of smooth weighted round robin */
+    uint16_t source;                  /* full-nat without `snat`: index of the source address, or SNAT_NONE */
+    uint32_t mtu;                     /* path MTU towards it, bytes; 0: not known */
+    bool unroutable;                  /* the kernel knows no way to it */
+    uint32_t clients;                 /* pins that point here ... */
+    uint32_t clients_at[STAGE_COUNT]; /* ... and of these, by their stage; see tracking_set_stage() */
+    uint64_t new_clients_total;       /* pins ever made */
     struct handshake_counts handshakes;
     struct passive passive;
     struct traffic traffic[2]; /* by enum traffic_direction */

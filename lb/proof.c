@@ -81,9 +81,8 @@ void proof_accept(struct bindings *b, uint32_t flow_index, const struct ike_data
     if (index == SESSION_NONE)
         index = learn_session(b, flow, h, now_ms);
     if (index == SESSION_NONE) {
-        struct pin *pin = pins_get(b->pins, flow->pin);
-        if (header_is_auth(h) && pin->stage < STAGE_AUTH_ANSWERED)
-            pin->stage = STAGE_AUTH_ANSWERED;
+        if (header_is_auth(h) && pins_get(b->pins, flow->pin)->stage < STAGE_AUTH_ANSWERED)
+            tracking_set_stage(t, flow->pin, STAGE_AUTH_ANSWERED);
         return;
     }
     struct session *session = sessions_get(t->sessions, index);

@@ -57,8 +57,8 @@ static void change_pin(struct bindings *b, uint32_t index, uint32_t pin)
     sessions_move(b->tracking.sessions, index, pin);
     if (sessions_of_pin(b->tracking.sessions, old) == SESSION_NONE)
         pins_get(b->pins, old)->flags |= PIN_LEFT;
+    tracking_set_stage(&b->tracking, pin, (enum stage)session->story.stage);
     struct pin *to = pins_get(b->pins, pin);
-    to->stage = session->story.stage;
     to->flags =
         (uint8_t)((to->flags & ~PIN_LEFT) | (pins_get(b->pins, old)->flags & PIN_CLIENT_FRAGMENTATION));
 }

@@ -50,6 +50,16 @@ uint32_t tracking_begin(struct tracking *t, uint32_t pin, const struct story *st
     return index;
 }
 
+void tracking_set_stage(struct tracking *t, uint32_t pin, enum stage stage)
+{
+    struct pin *p = pins_get(t->pins, pin);
+    uint32_t *clients_at = t->pool->backends[p->backend].clients_at;
+
+    clients_at[p->stage]--;
+    clients_at[stage]++;
+    p->stage = (uint8_t)stage;
+}
+
 void tracking_reach(struct tracking *t, uint32_t session, enum stage stage, uint64_t now_ms)
 {
     struct session *s = sessions_get(t->sessions, session);
@@ -59,7 +69,7 @@ void tracking_reach(struct tracking *t, uint32_t session, enum stage stage, uint
         counts_of(t, &s->story)->reached[stage]++;
     const bool is_furthest = story_reach(&s->story, stage, now_ms);
     if (is_furthest && sessions_of_pin(t->sessions, s->pin) == session)
-        pins_get(t->pins, s->pin)->stage = s->story.stage;
+        tracking_set_stage(t, s->pin, (enum stage)s->story.stage);
 }
 
 void tracking_answered(struct tracking *t, uint32_t session, uint16_t backend)

@@ -34,6 +34,10 @@ void tracking_deinit(struct tracking *t);
 uint32_t tracking_begin(struct tracking *t, uint32_t pin, const struct story *story, bool confirmed,
                         uint64_t now_ms);
 
+/* The pin's handshake stands at that stage now: the only way to change it, since the backend's clients are
+ * counted by it. */
+void tracking_set_stage(struct tracking *t, uint32_t pin, enum stage stage);
+
 /* The stage is reached; counted for the backend if it is the first time. */
 void tracking_reach(struct tracking *t, uint32_t session, enum stage stage, uint64_t now_ms);
 

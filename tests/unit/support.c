@@ -330,7 +330,10 @@ static void check_flows(struct bindings *b, uint32_t *flows_by_pin)
     assert_int_equal(unconfirmed, flows_unconfirmed_count(b->flows));
 }
 
-static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, uint32_t *clients_by_backend)
+/* By backend and stage of its pins. */
+typedef uint32_t client_counts[STAGE_COUNT];
+
+static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, client_counts *clients)
 {
     uint32_t cursor = 0, budget = UINT32_MAX, index, count = 0, unconfirmed = 0;
 
@@ -340,7 +343,7 @@ static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, uint32_
         assert_int_equal(b->pool->backends[pin->backend].service, pin->service);
         const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
         assert_int_equal(pins_find(b->pins, &key), index);
-        clients_by_backend[pin->backend]++;
+        clients[pin->backend][pin->stage]++;
         unconfirmed += !(pin->flags & PIN_CONFIRMED);
         count++;
     }
@@ -379,17 +382,28 @@ static void check_sessions(struct bindings *b)
     assert_int_equal(count, 0);
 }
 
+static void check_client_counts(const struct backend *backend, const client_counts clients)
+{
+    uint32_t sum = 0;
+
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        assert_int_equal(backend->clients_at[stage], clients[stage]);
+        sum += clients[stage];
+    }
+    assert_int_equal(backend->clients, sum);
+}
+
 void support_check_bindings(struct bindings *b)
 {
     uint32_t *flows_by_pin = calloc(pins_capacity(b->pins), sizeof *flows_by_pin);
-    uint32_t *clients = calloc(b->pool->backend_count, sizeof *clients);
+    client_counts *clients = calloc(b->pool->backend_count, sizeof *clients);
 
     assert_true(flows_by_pin && clients);
     check_flows(b, flows_by_pin);
     check_pins(b, flows_by_pin, clients);
     check_sessions(b);
     for (size_t i = 0; i < b->pool->backend_count; i++)
-        assert_int_equal(b->pool->backends[i].clients, clients[i]);
+        check_client_counts(&b->pool->backends[i], clients[i]);
     free(flows_by_pin);
     free(clients);
 }

@@ -140,7 +140,10 @@ static void test_ages_over_the_wrap(void **state)
 
 static void remove_pin(struct support_net *net, uint32_t pin)
 {
-    net->pool->backends[pins_get(net->dp.bindings.pins, pin)->backend].clients--;
+    struct backend *backend = &net->pool->backends[pins_get(net->dp.bindings.pins, pin)->backend];
+
+    backend->clients--;
+    backend->clients_at[pins_get(net->dp.bindings.pins, pin)->stage]--;
     pins_remove(net->dp.bindings.pins, pin);
 }
 

@@ -309,6 +309,7 @@ static void test_bounds(void **state)
         const struct pin_key key = {.client = client, .service = 0, .part = part};
         assert_int_equal(pins_insert(b->pins, &key, 0, true, net->now_ms, &pin), 0);
         net->pool->backends[0].clients++;
+        net->pool->backends[0].clients_at[STAGE_NONE]++;
     }
     json_t *document = explain(net, CLIENT);
     check(document, "complete", "true");
@@ -335,6 +336,7 @@ static void test_bounds(void **state)
     const struct pin_key key = {.client = client, .service = 1};
     assert_int_equal(pins_insert(b->pins, &key, 1, true, net->now_ms, &pin), 0);
     net->pool->backends[1].clients++;
+    net->pool->backends[1].clients_at[STAGE_NONE]++;
     document = explain(net, CLIENT);
     check(document, "complete", "false");
     assert_int_equal(json_array_size(json_object_get(document, "clients")), EXPLAIN_CLIENTS_MAX);
@@ -359,6 +361,7 @@ static void test_slices(void **state)
         const struct pin_key key = {.client = support_addr_v4(i)};
         assert_int_equal(pins_insert(net->dp.bindings.pins, &key, 0, true, net->now_ms, &pin), 0);
         net->pool->backends[0].clients++;
+        net->pool->backends[0].clients_at[STAGE_NONE]++;
     }
     assert_int_equal(explain_json(&net->dp, &last, net->now_ms, WALL_MS, &body), 0);
     do {

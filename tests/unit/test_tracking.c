@@ -44,8 +44,10 @@ static uint32_t pin_of(struct fixture *f, uint32_t client)
     const struct pin_key key = {.client = support_addr_v4(client)};
     uint32_t pin = pins_find(f->pins, &key);
 
-    if (pin == PIN_NONE)
+    if (pin == PIN_NONE) {
         assert_int_equal(pins_insert(f->pins, &key, ONE, true, 0, &pin), 0);
+        f->pool->backends[ONE].clients_at[STAGE_NONE]++;
+    }
     return pin;
 }
 
@@ -163,6 +165,8 @@ static void test_stages_are_counted_once(void **state)
     tracking_reach(&f.t, younger, STAGE_INIT_ANSWERED, 60);
     assert_int_equal(pin->stage, STAGE_INIT_ANSWERED);
     assert_int_equal(counts(&f, ONE)->reached[STAGE_INIT_SENT], 2);
+    for (int stage = STAGE_NONE; stage < STAGE_COUNT; stage++)
+        assert_int_equal(f.pool->backends[ONE].clients_at[stage], stage == STAGE_INIT_ANSWERED);
 
     /* What came of rekeying is no handshake. */
     const uint32_t rekeyed = begin(&f, 1, 3, true, 70);
