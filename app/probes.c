@@ -47,6 +47,20 @@ static void note_refusal(struct probe_link *link, const struct health_event *eve
                  service, backend->name);
 }
 
+static void note_result(struct backend *backend, const struct health_event *event)
+{
+    backend->health = event->state;
+    if (!event->success) {
+        backend->probes_failed_total++;
+        return;
+    }
+    backend->probe_us = (uint32_t)event->round_trip_us;
+    histogram_note(&backend->probe_times, event->round_trip_us);
+    passive_probed(backend, clock_now_ms());
+    if (event->changed && event->state == HEALTH_UP)
+        passive_forget(backend);
+}
+
 static void on_event(void *ctx, const struct health_event *event)
 {
     struct probe_link *link = ctx;
@@ -54,13 +68,7 @@ static void on_event(void *ctx, const struct health_event *event)
     struct backend *backend = link->backend;
     const char *service = probes->pool->services[backend->service].name;
 
-    backend->health = event->state;
-    if (event->success)
-        backend->probe_us = (uint32_t)event->round_trip_us;
-    if (event->success)
-        passive_probed(backend, clock_now_ms());
-    if (event->changed && event->state == HEALTH_UP)
-        passive_forget(backend);
+    note_result(backend, event);
     note_refusal(link, event);
     if (!event->changed) {
         log_debug(probes->log, "service %s, backend %s: probe: %s", service, backend->name,

@@ -69,10 +69,21 @@ uint32_t alarms_of(const struct pool *pool, const struct service *service, uint6
     return on;
 }
 
+const char *alarm_name(enum alarm alarm)
+{
+    static const char *const names[ALARM_COUNT] = {
+#define ALARM_NAME(name, label, text) [ALARM_##name] = (label),
+        ALARM_LIST(ALARM_NAME)
+#undef ALARM_NAME
+    };
+
+    return names[alarm];
+}
+
 const char *alarm_text(enum alarm alarm)
 {
     static const char *const texts[ALARM_COUNT] = {
-#define ALARM_TEXT(name, text) [ALARM_##name] = (text),
+#define ALARM_TEXT(name, label, text) [ALARM_##name] = (text),
         ALARM_LIST(ALARM_TEXT)
 #undef ALARM_TEXT
     };

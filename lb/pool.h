@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/histogram.h"
 #include "config/config.h"
 #include "health/judge.h"
 #include "persist/stage.h"
@@ -73,7 +74,9 @@ struct backend {
     uint64_t seed; /* hash of the name, for rendezvous hashing */
     enum config_state state;
     enum health_state health;
-    uint32_t probe_us; /* round trip of the last answered probe; 0: none yet */
+    uint32_t probe_us;            /* round trip of the last answered probe; 0: none yet */
+    struct histogram probe_times; /* of all answered probes */
+    uint64_t probes_failed_total;
     enum fragmentation fragmentation;
     int64_t round_robin;              /* current weight of smooth weighted round robin */
     uint16_t source;                  /* full-nat without `snat`: index of the source address, or SNAT_NONE */

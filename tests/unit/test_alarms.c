@@ -131,6 +131,8 @@ static void test_texts(void **state)
     for (int i = 0; i < ALARM_COUNT; i++)
         for (int k = 0; k < i; k++)
             assert_string_not_equal(alarm_text((enum alarm)i), alarm_text((enum alarm)k));
+    assert_string_equal(alarm_name(ALARM_NO_BACKEND), "no_backend");
+    assert_string_equal(alarm_name(ALARM_FRAGMENTS), "fragments");
     assert_non_null(strstr(alarm_text(ALARM_NO_BACKEND), "no backend"));
     assert_non_null(strstr(alarm_text(ALARM_NO_SNAT_PORT), "snat"));
     assert_non_null(strstr(alarm_text(ALARM_NO_ROOM), "max_clients"));
