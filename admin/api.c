@@ -5,6 +5,8 @@
 #include "admin/clients_json.h"
 #include "admin/clients_query.h"
 #include "admin/explain_json.h"
+#include "admin/exposition.h"
+#include "admin/metrics.h"
 #include "admin/status_json.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -12,6 +14,7 @@
 
 enum {
     STATUS_BAD_REQUEST = 400,
+    STATUS_FORBIDDEN = 403,
     STATUS_NOT_FOUND = 404,
     STATUS_METHOD_NOT_ALLOWED = 405,
     STATUS_UNAVAILABLE = 503,
@@ -101,6 +104,22 @@ static void get_readyz(const struct api *api, const struct http_request *request
         json_pack("{s:b, s:o}", "ready", json_array_size(lost) == 0, "services_without_backend", lost);
 }
 
+static void get_metrics(const struct api *api, const struct http_request *request, uint64_t now_ms,
+                        struct http_response *response)
+{
+    const struct metrics_source source = {
+        .dp = api->dp,
+        .loop_lag = api->loop_lag,
+        .now_ms = now_ms,
+        .started_wall_ms = api->started_wall_ms,
+    };
+
+    if (refuse_query(request, response))
+        return;
+    response->content_type = EXPOSITION_CONTENT_TYPE;
+    (void)metrics_body(&source, &response->body);
+}
+
 typedef void (*getter)(const struct api *, const struct http_request *, uint64_t, struct http_response *);
 
 /* Who answers that path, or NULL. */
@@ -110,10 +129,8 @@ static getter find_getter(const char *path)
         const char *path;
         getter get;
     } routes[] = {
-        {"/api/v1/status", get_status},
-        {"/api/v1/clients", get_clients},
-        {"/healthz", get_healthz},
-        {"/readyz", get_readyz},
+        {"/api/v1/status", get_status}, {"/api/v1/clients", get_clients}, {"/healthz", get_healthz},
+        {"/readyz", get_readyz},        {"/metrics", get_metrics},
     };
 
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
@@ -122,17 +139,61 @@ static getter find_getter(const char *path)
     return strncmp(path, CLIENT_PATH, strlen(CLIENT_PATH)) == 0 ? get_client : NULL;
 }
 
+/* What changes something at that path, or NULL. */
+static const struct api_change *find_change(const struct api *api, const char *path)
+{
+    for (size_t i = 0; i < api->change_count; i++) {
+        const char *known = api->changes[i].path;
+        const size_t len = strlen(known);
+        const bool has_more = known[len - 1] == '/';
+        if (has_more ? strncmp(path, known, len) == 0 && path[len] != '\0' : strcmp(path, known) == 0)
+            return &api->changes[i];
+    }
+    return NULL;
+}
+
+static void handle_change(const struct api *api, const struct api_change *change,
+                          const struct http_request *request, struct http_response *response)
+{
+    if (request->is_local || token_matches(api->token, request->bearer))
+        change->handle(change->ctx, request, response);
+    else if (api->token->text[0] == '\0')
+        fail(
+            response, STATUS_FORBIDDEN,
+            "no changes over the network without admin.token_file; on ikelb's machine the command line makes "
+            "them");
+    else
+        fail(response, STATUS_FORBIDDEN,
+             "changes over the network need the token in admin.token_file, as \"Authorization: Bearer "
+             "TOKEN\"");
+}
+
+static const char *allowed_methods(bool get, bool change)
+{
+    if (!get)
+        return "POST";
+    return change ? "GET, HEAD, POST" : "GET, HEAD";
+}
+
 void api_handle(const struct api *api, const struct http_request *request, uint64_t now_ms,
                 struct http_response *response)
 {
     const getter get = find_getter(request->path);
+    const struct api_change *change = find_change(api, request->path);
+    const bool is_get = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    const bool is_post = strcmp(request->method, "POST") == 0;
 
-    if (!get)
-        fail(response, STATUS_NOT_FOUND,
-             "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /healthz and "
-             "/readyz");
-    else if (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
+    if (get && is_get) {
         get(api, request, now_ms, response);
-    else
-        fail(response, STATUS_METHOD_NOT_ALLOWED, "this path takes GET only");
+    } else if (change && is_post) {
+        handle_change(api, change, request, response);
+    } else if (get || change) {
+        response->allow = allowed_methods(get, change);
+        fail(response, STATUS_METHOD_NOT_ALLOWED,
+             change ? "this path takes other methods: see Allow" : "this path takes GET only");
+    } else {
+        fail(response, STATUS_NOT_FOUND,
+             "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /metrics, "
+             "/healthz and /readyz");
+    }
 }

@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define HANDLE_COUNT          3
-#define LOG_TEXT_MAX          256
-#define PORT_OF_A_UNIX_SOCKET 0
+#define HANDLE_COUNT       3
+#define LOG_TEXT_MAX       256
+#define PORT_OF_ITS_SOCKET 0 /* the library is given a socket that listens already */
 
 /* An open connection, and when it last got anywhere: opened, or a request answered. */
 struct peer {
@@ -29,6 +29,7 @@ struct http {
     const struct log *log;
     http_handler handle;
     void *handle_ctx;
+    bool is_local;
     uint64_t request_ms;
     struct peer peers[HTTP_CONNECTIONS_MAX];
     int open_handles;
@@ -133,11 +134,12 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const struct ht
         response = response_of_body(&content->body);
     if (!response)
         return MHD_NO;
-    result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                     content->content_type ? content->content_type : "application/json");
     if (result == MHD_YES)
         result = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (result == MHD_YES && content->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (result == MHD_YES && content->allow)
+        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, content->allow);
     if (result == MHD_YES)
         result = MHD_queue_response(connection, content->status, response);
     MHD_destroy_response(response);
@@ -156,6 +158,15 @@ static enum MHD_Result collect_query(void *cls, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
+static const char *bearer_of(struct MHD_Connection *connection)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+
+    return value && strncasecmp(value, scheme, strlen(scheme)) == 0 ? value + strlen(scheme) : NULL;
+}
+
 /*
  * Called once when the headers are there and again when the body is. Bodies are not wanted and are thrown
  * away; the answer to a method that may bring one is given at once, after which the library closes the
@@ -166,7 +177,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                                   size_t *upload_len, void **seen)
 {
     struct http *http = cls;
-    struct http_request request = {.method = method, .path = url};
+    struct http_request request = {
+        .method = method, .path = url, .is_local = http->is_local, .bearer = bearer_of(connection)};
     struct http_response response = {.status = MHD_HTTP_OK};
     const bool brings_no_body =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
@@ -308,6 +320,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct http_sett
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, http}, /* first, to hear of the others */
         {MHD_OPTION_LISTEN_SOCKET, settings->listen_fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, NULL},
+        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, settings->address_max, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_s, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_MEMORY_BYTES, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
@@ -315,7 +328,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct http_sett
         {MHD_OPTION_END, 0, NULL},
     };
 
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, PORT_OF_A_UNIX_SOCKET, NULL, NULL, on_request,
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, PORT_OF_ITS_SOCKET, NULL, NULL, on_request,
                             http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
@@ -356,6 +369,7 @@ struct http *http_create(uv_loop_t *loop, const struct http_settings *settings, 
         return NULL;
     }
     http->log = settings->log;
+    http->is_local = settings->is_local;
     http->request_ms = settings->request_ms;
     http->handle = settings->handle;
     http->handle_ctx = settings->ctx;

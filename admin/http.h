@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -10,7 +11,7 @@
 #include "base/log.h"
 
 /* Bounds on what clients can make us hold. Above the first, more clients wait in the socket's backlog. */
-#define HTTP_CONNECTIONS_MAX 16
+#define HTTP_CONNECTIONS_MAX 32
 #define HTTP_MEMORY_BYTES    16384 /* a connection's whole memory: request line, headers and output buffer */
 #define HTTP_QUERY_MAX       8
 
@@ -25,11 +26,15 @@ struct http_request {
     const char *path; /* without the query */
     struct http_query query[HTTP_QUERY_MAX];
     size_t query_count; /* HTTP_QUERY_MAX + 1 if there are more than fit */
+    bool is_local;      /* it came to a socket that only this machine's administrators can open */
+    const char *bearer; /* the bearer token that came with it (RFC 6750 section 2.1), or NULL */
 };
 
 /* Either `json` or, if that is NULL, `body`; both are taken over. */
 struct http_response {
     unsigned status;
+    const char *content_type; /* static; NULL: application/json */
+    const char *allow;        /* with status 405: the methods that are allowed; static */
     json_t *json;
     struct body body;
 };
@@ -39,6 +44,8 @@ typedef void (*http_handler)(void *ctx, const struct http_request *request, stru
 
 struct http_settings {
     int listen_fd;         /* taken over, on failure too */
+    bool is_local;         /* what its requests say of themselves */
+    unsigned address_max;  /* of the connections, so many may be one address's; 0: all of them */
     unsigned idle_s;       /* a silent connection is closed after this */
     uint64_t request_ms;   /* and after this one that does not get a whole request through */
     const struct log *log; /* borrowed */

@@ -144,6 +144,8 @@ static int start_admin(struct daemon *d)
 {
     const struct admin_settings settings = {
         .socket_path = d->config->admin_socket,
+        .listen = d->config->admin_listen,
+        .token_path = d->config->admin_token_file,
         .dp = &d->dp,
         .log = d->log,
         .started_ms = clock_now_ms(),

@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -8,11 +9,13 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/tcp_socket.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "tests/unit/support.h"
 
 #define PATIENCE_MS 5000
+#define ANSWER_MAX  65536
 
 static const struct support_service services[] = {
     {.name = "a", .vips = {"192.0.2.1"}, .backends = {{.name = "vpn1", .address = "198.51.100.1"}}},
@@ -27,7 +30,19 @@ struct fixture {
     size_t logged_len;
     struct log log;
     int closed;
+    struct endpoint listen; /* port 0: not on TCP */
+    char token_path[64];    /* empty: none */
+    int probes;             /* how often the change was made */
+    struct api_change change;
 };
+
+/* A change that a test makes up. */
+static void probe(void *ctx, const struct http_request *request, struct http_response *response)
+{
+    (void)request;
+    ++*(int *)ctx;
+    response->json = json_pack("{s:b}", "done", 1);
+}
 
 static int set_up(void **state)
 {
@@ -40,6 +55,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->path, sizeof f->path, "%s/ikelb.sock", f->directory);
     f->log = (struct log){.level = LOG_LEVEL_INFO, .out = open_memstream(&f->logged, &f->logged_len)};
+    f->change = (struct api_change){.path = "/probe", .handle = probe, .ctx = &f->probes};
     *state = f;
     return 0;
 }
@@ -49,8 +65,11 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
+    uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
     unlink(f->path);
+    if (f->token_path[0])
+        unlink(f->token_path);
     assert_int_equal(rmdir(f->directory), 0);
     support_net_deinit(&f->net);
     fclose(f->log.out);
@@ -62,7 +81,15 @@ static int tear_down(void **state)
 static struct admin *start(struct fixture *f, int *err)
 {
     const struct admin_settings settings = {
-        .socket_path = f->path, .dp = &f->net.dp, .log = &f->log, .started_ms = clock_now_ms() - 5000};
+        .socket_path = f->path,
+        .listen = f->listen,
+        .token_path = f->token_path,
+        .changes = &f->change,
+        .change_count = 1,
+        .dp = &f->net.dp,
+        .log = &f->log,
+        .started_ms = clock_now_ms() - 5000,
+    };
 
     return admin_create(&f->loop, &settings, err);
 }
@@ -81,6 +108,39 @@ static void stop(struct fixture *f, struct admin *admin)
     f->closed = 0;
 }
 
+/* An address and port of its own for each test program: 127.0.0.0/8 has many. */
+static void choose_port(struct fixture *f)
+{
+    char text[32];
+    const int pid = getpid();
+
+    snprintf(text, sizeof text, "127.%d.%d.%d:8809", 1 + pid / 62500 % 250, 1 + pid / 250 % 250,
+             1 + pid % 250);
+    assert_int_equal(endpoint_parse(text, &f->listen), 0);
+}
+
+#define TOKEN "0123456789abcdef"
+
+static void write_token(struct fixture *f)
+{
+    snprintf(f->token_path, sizeof f->token_path, "%s/token", f->directory);
+    FILE *file = fopen(f->token_path, "w");
+    assert_non_null(file);
+    fputs(TOKEN "\n", file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int open_remote(const struct fixture *f)
+{
+    struct sockaddr_storage addr;
+    const socklen_t len = endpoint_to_sockaddr(&f->listen, &addr);
+    const int fd = socket(addr.ss_family, SOCK_STREAM, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, len), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
 static int open_client(const struct fixture *f)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -91,23 +151,39 @@ static int open_client(const struct fixture *f)
     return fd;
 }
 
-static void check_answer(struct fixture *f, const char *request, const char *expected)
+/* Asks over the connection, which the server must end, and closes it. */
+static void exchange(struct fixture *f, int fd, const char *request, char text[static ANSWER_MAX])
 {
-    char text[8192] = "";
     size_t len = 0;
     ssize_t got = -1;
-    const int fd = open_client(f);
     const uint64_t until_ms = clock_now_ms() + PATIENCE_MS;
 
     assert_int_equal(write(fd, request, strlen(request)), (ssize_t)strlen(request));
     while (got != 0 && clock_now_ms() < until_ms) {
         uv_run(&f->loop, UV_RUN_NOWAIT);
-        got = read(fd, text + len, sizeof text - 1 - len);
+        got = read(fd, text + len, ANSWER_MAX - 1 - len);
         len += got > 0 ? (size_t)got : 0;
     }
+    text[len] = '\0';
     close(fd);
     assert_int_equal(got, 0);
+}
+
+static void check_answer(struct fixture *f, const char *request, const char *expected)
+{
+    char text[ANSWER_MAX];
+
+    exchange(f, open_client(f), request, text);
     assert_non_null(strstr(text, expected));
+}
+
+static void check_remote(struct fixture *f, const char *request, const char *expected)
+{
+    char text[ANSWER_MAX];
+
+    exchange(f, open_remote(f), request, text);
+    if (!strstr(text, expected))
+        fail_msg("%s: %s", request, text);
 }
 
 static void test_serves_and_stops(void **state)
@@ -175,6 +251,128 @@ static void test_stops_with_clients(void **state)
     close(asking);
 }
 
+/* The same answers over both, whoever asks. */
+static void test_tcp_is_the_same(void **state)
+{
+    static const char *const requests[] = {
+        "GET /api/v1/status HTTP/1.0\r\n\r\n",
+        "GET /api/v1/clients HTTP/1.0\r\n\r\n",
+        "GET /readyz HTTP/1.0\r\n\r\n",
+        "GET /nowhere HTTP/1.0\r\n\r\n",
+    };
+    struct fixture *f = *state;
+    int err;
+
+    choose_port(f);
+    struct admin *admin = start(f, &err);
+    assert_non_null(admin);
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        char local[ANSWER_MAX], remote[ANSWER_MAX];
+        exchange(f, open_client(f), requests[i], local);
+        exchange(f, open_remote(f), requests[i], remote);
+        assert_string_equal(strstr(local, "\r\n\r\n"), strstr(remote, "\r\n\r\n"));
+    }
+    check_remote(f, "GET /metrics HTTP/1.0\r\n\r\n", "\nikelb_clients{service=\"a\",backend=\"vpn1\",");
+    check_answer(f, "GET /metrics HTTP/1.0\r\n\r\n",
+                 "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    stop(f, admin);
+}
+
+static void test_changes_need_the_token(void **state)
+{
+    struct fixture *f = *state;
+    int err;
+
+    choose_port(f);
+    struct admin *admin = start(f, &err);
+    assert_non_null(admin);
+    check_answer(f, "POST /probe HTTP/1.0\r\n\r\n", " 200 OK\r\n");
+    assert_int_equal(f->probes, 1);
+    check_remote(f, "POST /probe HTTP/1.0\r\n\r\n", " 403 Forbidden\r\n");
+    check_remote(f, "POST /probe HTTP/1.0\r\nAuthorization: Bearer " TOKEN "\r\n\r\n", " 403 Forbidden\r\n");
+    check_remote(f, "GET /probe HTTP/1.0\r\n\r\n", "\r\nAllow: POST\r\n");
+    stop(f, admin);
+
+    write_token(f);
+    admin = start(f, &err);
+    assert_non_null(admin);
+    check_remote(f, "POST /probe HTTP/1.0\r\n\r\n", " 403 Forbidden\r\n");
+    check_remote(f, "POST /probe HTTP/1.0\r\nAuthorization: Bearer x" TOKEN "\r\n\r\n", " 403 Forbidden\r\n");
+    assert_int_equal(f->probes, 1);
+    check_remote(f, "POST /probe HTTP/1.0\r\nAuthorization: Bearer " TOKEN "\r\n\r\n", "{\"done\":true}");
+    assert_int_equal(f->probes, 2);
+    stop(f, admin);
+}
+
+/* Nothing is served, and nothing left behind, if not all of it can be. */
+static void check_refused(struct fixture *f, int wanted, const char *words)
+{
+    int err = 0;
+
+    assert_null(start(f, &err));
+    assert_int_equal(err, wanted);
+    assert_int_equal(access(f->path, F_OK), -1);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    fflush(f->log.out);
+    assert_non_null(strstr(f->logged, words));
+}
+
+static void test_port_is_taken(void **state)
+{
+    struct fixture *f = *state;
+
+    choose_port(f);
+    const int fd = tcp_socket_listen(&f->listen);
+    assert_true(fd >= 0);
+    check_refused(f, -EADDRINUSE, "another program listens there; stop it, or give ikelb another port");
+    close(fd);
+    f->listen.addr = support_addr("203.0.113.99");
+    check_refused(f, -EADDRNOTAVAIL, "this machine does not have that address");
+}
+
+static void test_token_is_missing(void **state)
+{
+    struct fixture *f = *state;
+
+    snprintf(f->token_path, sizeof f->token_path, "%s/token", f->directory);
+    check_refused(f, -ENOENT, "cannot read admin.token_file");
+}
+
+/* One address that holds all the connections it gets, and reads nothing, keeps nobody else out. */
+static void test_greedy_stranger(void **state)
+{
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct fixture *f = *state;
+    int fds[2 * HTTP_CONNECTIONS_MAX];
+    struct sockaddr_storage addr;
+    int err;
+
+    choose_port(f);
+    struct admin *admin = start(f, &err);
+    assert_non_null(admin);
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        fds[i] = open_remote(f);
+        assert_true(send(fds[i], request, strlen(request), MSG_NOSIGNAL) > 0);
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    }
+    const uint64_t asked_ms = clock_now_ms();
+    const socklen_t len = endpoint_to_sockaddr(&f->listen, &addr);
+    const struct endpoint other = {.addr = support_addr("127.0.0.7")};
+    struct sockaddr_storage from;
+    const socklen_t from_len = endpoint_to_sockaddr(&other, &from);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char text[ANSWER_MAX];
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, from_len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, len), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    exchange(f, fd, "GET /healthz HTTP/1.0\r\n\r\n", text);
+    assert_non_null(strstr(text, "{\"alive\":true}"));
+    assert_true(clock_now_ms() - asked_ms < 1000);
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        close(fds[i]);
+    stop(f, admin);
+}
+
 static void test_close_of_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -189,8 +387,11 @@ static void test_close_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_serves_and_stops),   TEST(test_second_daemon_is_refused), TEST(test_impossible_socket),
-        TEST(test_stops_with_clients), TEST(test_close_of_nothing),
+        TEST(test_serves_and_stops),       TEST(test_second_daemon_is_refused),
+        TEST(test_impossible_socket),      TEST(test_stops_with_clients),
+        TEST(test_close_of_nothing),       TEST(test_tcp_is_the_same),
+        TEST(test_changes_need_the_token), TEST(test_port_is_taken),
+        TEST(test_token_is_missing),       TEST(test_greedy_stranger),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static void test_table(void **state)
 #define GET_ONLY      "{\"error\":\"this path takes GET only\"}"
 #define NO_SUCH_PATH                                                                                         \
     "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, "        \
-    "/healthz and /readyz\"}"
+    "/metrics, /healthz and /readyz\"}"
 #define NOT_AN_ADDRESS                                                                                       \
     "{\"error\":\"what follows /api/v1/clients/ is no IPv4 or IPv6 address; write it as 203.0.113.7 or "     \
     "2001:db8::7\"}"
@@ -96,6 +96,8 @@ static void test_table(void **state)
          NO_PARAMETERS},
         {{.method = "GET", .path = "/healthz", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
         {{.method = "GET", .path = "/readyz", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
+        {{.method = "GET", .path = "/metrics", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
+        {{.method = "POST", .path = "/metrics"}, 405, GET_ONLY},
         {{.method = "GET", .path = "/api/v1/clients", .query = {{"limit", "x"}}, .query_count = 1},
          400,
          "{\"error\":\"limit: 'x' is no number from 1 to 1000\"}"},
@@ -118,6 +120,123 @@ static void test_status(void **state)
     assert_int_equal(status, 200);
     assert_int_equal(json_array_size(json_object_get(document, "services")), 2);
     json_decref(document);
+    free(text);
+}
+
+/* A path that changes something, as a test makes one up: it counts how often it was called. */
+static void probe(void *ctx, const struct http_request *request, struct http_response *response)
+{
+    ++*(int *)ctx;
+    response->json = json_pack("{s:s}", "done", request->path);
+}
+
+#define FORBIDDEN_TOKEN                                                                                      \
+    "{\"error\":\"changes over the network need the token in admin.token_file, as \\\"Authorization: "       \
+    "Bearer TOKEN\\\"\"}"
+#define FORBIDDEN                                                                                            \
+    "{\"error\":\"no changes over the network without admin.token_file; on ikelb's machine the command "     \
+    "line "                                                                                                  \
+    "makes them\"}"
+#define OTHER_METHODS "{\"error\":\"this path takes other methods: see Allow\"}"
+
+/* Only local requests, and those with the token, change anything; and only by POST. */
+static void test_changes(void **state)
+{
+    static const struct token token = {"0123456789abcdef"}, none = {""};
+    static const struct {
+        struct http_request request;
+        const struct token *token;
+        unsigned status;
+        const char *text;
+        const char *allow;
+        int calls;
+    } cases[] = {
+        {{.method = "POST", .path = "/probe", .is_local = true},
+         &none,
+         200,
+         "{\"done\":\"/probe\"}",
+         NULL,
+         1},
+        {{.method = "POST", .path = "/probe", .is_local = true, .bearer = "wrong"},
+         &token,
+         200,
+         "{\"done\":\"/probe\"}",
+         NULL,
+         1},
+        {{.method = "POST", .path = "/probe", .bearer = "0123456789abcdef"},
+         &token,
+         200,
+         "{\"done\":\"/probe\"}",
+         NULL,
+         1},
+        {{.method = "POST", .path = "/more/of/it", .is_local = true},
+         &none,
+         200,
+         "{\"done\":\"/more/of/it\"}",
+         NULL,
+         1},
+        {{.method = "POST", .path = "/probe"}, &none, 403, FORBIDDEN, NULL, 0},
+        {{.method = "POST", .path = "/probe", .bearer = ""}, &none, 403, FORBIDDEN, NULL, 0},
+        {{.method = "POST", .path = "/probe"}, &token, 403, FORBIDDEN_TOKEN, NULL, 0},
+        {{.method = "POST", .path = "/more/of/it", .bearer = "0123456789abcdeg"},
+         &token,
+         403,
+         FORBIDDEN_TOKEN,
+         NULL,
+         0},
+        {{.method = "GET", .path = "/probe", .is_local = true}, &none, 405, OTHER_METHODS, "POST", 0},
+        {{.method = "GET", .path = "/probe"}, &token, 405, OTHER_METHODS, "POST", 0},
+        {{.method = "DELETE", .path = "/healthz", .is_local = true},
+         &none,
+         405,
+         OTHER_METHODS,
+         "GET, HEAD, POST",
+         0},
+        {{.method = "POST", .path = "/healthz", .is_local = true},
+         &none,
+         200,
+         "{\"done\":\"/healthz\"}",
+         NULL,
+         1},
+        {{.method = "GET", .path = "/healthz"}, &none, 200, "{\"alive\":true}", NULL, 0},
+        {{.method = "POST", .path = "/readyz", .is_local = true}, &none, 405, GET_ONLY, "GET, HEAD", 0},
+        {{.method = "POST", .path = "/more/", .is_local = true}, &none, 404, NO_SUCH_PATH, NULL, 0},
+        {{.method = "POST", .path = "/probe/x", .is_local = true}, &none, 404, NO_SUCH_PATH, NULL, 0},
+        {{.method = "POST", .path = "/prob", .is_local = true}, &none, 404, NO_SUCH_PATH, NULL, 0},
+    };
+    const struct support_net *net = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int calls = 0;
+        const struct api_change changes[] = {
+            {"/probe", probe, &calls}, {"/more/", probe, &calls}, {"/healthz", probe, &calls}};
+        const struct api api = {
+            .dp = &net->dp, .token = cases[i].token, .changes = changes, .change_count = 3};
+        struct http_response response = {.status = 200};
+        api_handle(&api, &cases[i].request, net->now_ms, &response);
+        char *text = json_dumps(response.json, JSON_COMPACT);
+        if (response.status != cases[i].status || strcmp(text, cases[i].text) != 0 || calls != cases[i].calls)
+            fail_msg("case %zu: %u %s, %d calls", i, response.status, text, calls);
+        assert_true(response.allow == cases[i].allow || strcmp(response.allow, cases[i].allow) == 0);
+        json_decref(response.json);
+        free(text);
+    }
+}
+
+static void test_metrics(void **state)
+{
+    static const struct histogram lag = {.counts = {5}};
+    const struct support_net *net = *state;
+    const struct http_request request = {.method = "GET", .path = "/metrics"};
+    const struct api api = {.dp = &net->dp, .started_wall_ms = 7000, .loop_lag = &lag};
+    struct http_response response = {.status = 200};
+
+    api_handle(&api, &request, net->now_ms, &response);
+    assert_int_equal(response.status, 200);
+    assert_string_equal(response.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    char *text = body_collect(&response.body);
+    assert_non_null(strstr(text, "\nikelb_start_time_seconds 7\n"));
+    assert_non_null(strstr(text, "\nikelb_loop_lag_seconds_count 5\n"));
     free(text);
 }
 
@@ -180,6 +299,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_metrics, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_readiness, set_up, tear_down),
     };

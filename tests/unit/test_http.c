@@ -48,12 +48,19 @@ static void destroy_body(void *state)
     free(state);
 }
 
-/* "/long" is a long body, "/short" one of a single slice; all else echoes what was asked. */
+/* "/long" is a long body, "/short" one of a single slice, "/who" tells who asks; all else echoes what was
+ * asked. */
 static void handle(void *ctx, const struct http_request *request, struct http_response *response)
 {
     struct server *s = ctx;
 
     s->requests++;
+    if (strcmp(request->path, "/who") == 0) {
+        response->json = json_pack("{s:b, s:s*}", "local", request->is_local, "bearer", request->bearer);
+        response->content_type = "text/odd";
+        response->allow = "BREW";
+        return;
+    }
     if (strcmp(request->path, "/long") != 0 && strcmp(request->path, "/short") != 0) {
         const size_t count = request->query_count < HTTP_QUERY_MAX ? request->query_count : HTTP_QUERY_MAX;
         response->json = json_pack("{s:s, s:s, s:i}", "method", request->method, "path", request->path,
@@ -85,7 +92,7 @@ static int set_up(void **state)
 
     uv_loop_init(&s->loop);
     const struct http_settings settings = {
-        .listen_fd = fd, .idle_s = 1, .request_ms = REQUEST_MS, .handle = handle, .ctx = s};
+        .listen_fd = fd, .is_local = true, .idle_s = 1, .request_ms = REQUEST_MS, .handle = handle, .ctx = s};
     s->http = http_create(&s->loop, &settings, &err);
     assert_non_null(s->http);
     *state = s;
@@ -161,6 +168,8 @@ static void check_serves(struct server *s)
     say(fd, "GET /x?a=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_true(read_answer(s, fd, NULL, text));
     assert_non_null(strstr(text, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(text, "\r\nContent-Type: application/json\r\n"));
+    assert_null(strstr(text, "\r\nAllow:"));
     assert_non_null(strstr(text, "{\"method\":\"GET\",\"path\":\"/x\",\"count\":1,\"a\":\"1\"}"));
     close(fd);
 }
@@ -194,6 +203,36 @@ static void test_decodes_the_query(void **state)
     assert_true(read_answer(*state, fd, NULL, text));
     assert_non_null(strstr(text, "\"count\":3,\"a\":\"/b c\",\"empty\":\"\",\"d\":\"é\"}"));
     close(fd);
+}
+
+/* Who asks is told to the handler; what it says of its answer is in the header. */
+static void test_who_asks(void **state)
+{
+    static const struct {
+        const char *header;
+        const char *answer;
+    } cases[] = {
+        {"X: y", "{\"local\":true}"},
+        {"Authorization: Bearer abc=", "{\"local\":true,\"bearer\":\"abc=\"}"},
+        {"authorization: bEARER x y", "{\"local\":true,\"bearer\":\"x y\"}"},
+        {"Authorization: Bearer", "{\"local\":true}"},
+        {"Authorization: Basic eDp5", "{\"local\":true}"},
+        {"Authorization: Bearerabc", "{\"local\":true}"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[ANSWER_MAX];
+        char request[256];
+        const int fd = open_client(*state);
+        snprintf(request, sizeof request, "GET /who HTTP/1.0\r\n%s\r\n\r\n", cases[i].header);
+        say(fd, request);
+        assert_true(read_answer(*state, fd, NULL, text));
+        if (!strstr(text, cases[i].answer))
+            fail_msg("%s: %s", cases[i].header, text);
+        assert_non_null(strstr(text, "\r\nContent-Type: text/odd\r\n"));
+        assert_non_null(strstr(text, "\r\nAllow: BREW\r\n"));
+        close(fd);
+    }
 }
 
 static void test_counts_too_many_parameters(void **state)
@@ -406,6 +445,7 @@ int main(void)
         TEST(test_serves),
         TEST(test_keeps_the_connection),
         TEST(test_decodes_the_query),
+        TEST(test_who_asks),
         TEST(test_counts_too_many_parameters),
         TEST(test_unwanted_bodies),
         TEST(test_short_body),
