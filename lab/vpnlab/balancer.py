@@ -68,7 +68,8 @@ class Balancer:
     def configure(self, configuration: Mapping[str, Any]) -> None:
         """Writes the configuration file anew; `reload` or `restart` makes ikelb read it."""
         defaults = {"admin": {"socket": str(self.socket)}, "log": {"level": "info"}}
-        self.file.write_text(yaml({**defaults, **configuration}))
+        filled = {key: {**section, **configuration.get(key, {})} for key, section in defaults.items()}
+        self.file.write_text(yaml({**configuration, **filled}))
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> dict[str, Any]:
         """Waits until every backend that is probed is up. Returns the status."""
