@@ -2,14 +2,14 @@
 
 void histogram_note(struct histogram *h, uint64_t us)
 {
-    static const uint32_t bounds_us[HISTOGRAM_BUCKETS - 1] = {
+    static const uint32_t bounds_us[HISTOGRAM_LONGER] = {
 #define BOUND_US(us, text) us,
         HISTOGRAM_BOUNDS(BOUND_US)
 #undef BOUND_US
     };
     unsigned bucket = 0;
 
-    while (bucket < HISTOGRAM_BUCKETS - 1 && us > bounds_us[bucket])
+    while (bucket < HISTOGRAM_LONGER && us > bounds_us[bucket])
         bucket++;
     h->counts[bucket]++;
     h->sum_us += us;
@@ -30,7 +30,7 @@ const char *histogram_bound_text(unsigned bucket)
 #define BOUND_TEXT(us, text) text,
         HISTOGRAM_BOUNDS(BOUND_TEXT)
 #undef BOUND_TEXT
-            [HISTOGRAM_BUCKETS - 1] = "+Inf",
+            [HISTOGRAM_LONGER] = "+Inf",
     };
 
     return texts[bucket];

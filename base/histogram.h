@@ -21,9 +21,13 @@
     X(1000000, "1")                                                                                          \
     X(2500000, "2.5")
 
-#define HISTOGRAM_ONE(us, text) +1
-enum { HISTOGRAM_BUCKETS = 1 HISTOGRAM_BOUNDS(HISTOGRAM_ONE) }; /* the last is for all that is longer */
-#undef HISTOGRAM_ONE
+enum {
+#define HISTOGRAM_ENUM(us, text) HISTOGRAM_UP_TO_##us,
+    HISTOGRAM_BOUNDS(HISTOGRAM_ENUM)
+#undef HISTOGRAM_ENUM
+        HISTOGRAM_LONGER,
+    HISTOGRAM_BUCKETS
+};
 
 /* Empty when zeroed. A value on a bound belongs to the bucket below it. */
 struct histogram {
