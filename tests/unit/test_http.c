@@ -317,6 +317,30 @@ static void test_reader_goes_away(void **state)
     check_serves(s);
 }
 
+/* Whoever reads a byte now and then is cut off in the end, and holds up nobody meanwhile. */
+static void test_slow_reader(void **state)
+{
+    struct server *s = *state;
+    const uint64_t start_ms = clock_now_ms();
+    const int fd = open_client(s);
+    char byte;
+
+    say(fd, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 50; i++)
+        turn(s);
+    assert_int_equal(s->streams, 1);
+    check_serves(s);
+    while (s->streams && clock_now_ms() - start_ms < PATIENCE_MS) {
+        for (int i = 0; i < 20; i++)
+            turn(s);
+        (void)recv(fd, &byte, 1, 0);
+    }
+    assert_int_equal(s->streams, 0);
+    assert_true(s->slices < SLICES);
+    assert_true(clock_now_ms() - start_ms >= REQUEST_MS);
+    close(fd);
+}
+
 static void test_garbage(void **state)
 {
     static const char *const garbage[] = {
@@ -451,6 +475,7 @@ int main(void)
         TEST(test_short_body),
         TEST(test_long_body_in_slices),
         TEST(test_reader_goes_away),
+        TEST(test_slow_reader),
         TEST(test_garbage),
         TEST(test_endless_request),
         TEST(test_silent_clients),
