@@ -37,8 +37,8 @@ def spi() -> bytes:
 
 
 def init(spi_i: bytes) -> bytes:
-    """A client's first message."""
-    return ike(SA_INIT, spi_i, payload=PAYLOAD_SA, body=bytes(4))
+    """A client's first message, its SA payload empty but well-formed."""
+    return ike(SA_INIT, spi_i, payload=PAYLOAD_SA, body=EMPTY_PAYLOAD)
 
 
 def init_answer(spi_i: bytes, spi_r: bytes) -> bytes:

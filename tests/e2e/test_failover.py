@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+import messages
+from peers import FakeServers, client_ports, fake_service, handshake
 from support import all_connected, equal, health, lab, log_lines, start, wait_for, wait_health, wait_log
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions, Clients, Outcome
 from vpnlab.servers import ServerOptions
-from vpnlab.topology import server_of
+from vpnlab.topology import VIP, client_address, server_of
 
 # With full NAT all clients have one address; what its limits do is another test's matter.
 UNLIMITED = ServerOptions(settings={"dos_protection": "no"})
@@ -133,3 +135,42 @@ def test_no_refusing_alarm() -> None:
         equal(sum(len(server.refused()) for server in bench.servers.values()), 0, "handshakes refused")
         equal(alarms, [], "alarms")
         equal([line for line in log_lines(bench.balancer) if "refus" in line], [], "lines of the log about refusals")
+
+
+def test_refusing_is_avoided() -> None:
+    """A server that answers no new client, while its tunnel goes on, gets new clients on trial only; they come to the
+    others without a repetition. When it has answered one, new clients come to it again."""
+    with lab(clients=100, servers=2) as bench:
+        balancer = start(bench, [fake_service(bench, "transparent", schedule="round-robin")], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        refusing, got = handshake(client, servers, client_address(1), VIP[4])
+
+        def suspect() -> str | None:
+            return {b["name"]: b["suspect"] for b in balancer.status()["services"][0]["backends"]}[f"s{refusing}"]
+
+        def knock(number: int, answer: bool) -> int:
+            """A new client's first message; the server that got it, and whether that answers if it is the refusing one."""
+            spi_i = messages.spi()
+            client[500].send(messages.init(spi_i), (VIP[4], 500), source=client_address(number))
+            server, init = servers.receive(500)
+            if answer or server != refusing:
+                servers.port(server, 500).reply(init, messages.init_answer(spi_i, messages.spi()))
+            return server
+
+        def tunnel_goes_on() -> bool:
+            servers.port(refusing, 4500).reply(got, messages.esp(b"its tunnel goes on"))
+            return suspect() == "refusing"
+
+        newcomers = iter(range(2, 101))
+        for _ in range(6):
+            knock(next(newcomers), False)
+        wait_for(tunnel_goes_on, "a suspicion")
+        equal([knock(next(newcomers), False) for _ in range(10)].count(refusing), 0, "new clients at the refusing server")
+
+        def is_on_trial() -> bool:
+            time.sleep(0.2)  # clients come now and then
+            return knock(next(newcomers), True) == refusing
+
+        wait_for(is_on_trial, "a client on trial", 15.0)
+        wait_for(lambda: suspect() is None, "an end of the suspicion")
+        equal([knock(next(newcomers), True) for _ in range(10)].count(refusing), 5, "new clients at the server again")
