@@ -63,6 +63,33 @@ int cli_next_option(int argc, char **argv, const char *letters, const struct opt
     return '?';
 }
 
+int cli_read_query(int argc, char **argv, const char *help, struct cli_query *out)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, CLI_OPTION_JSON},
+                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
+                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
+                                            {0}};
+    int option;
+
+    *out = (struct cli_query){.socket_path = CLI_DEFAULT_SOCKET};
+    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
+        switch (option) {
+        case CLI_OPTION_JSON:
+            out->as_json = true;
+            break;
+        case CLI_OPTION_SOCKET:
+            out->socket_path = optarg;
+            break;
+        case CLI_OPTION_HELP:
+            fputs(help, stdout);
+            return cli_finish(argv[0], CLI_DONE);
+        default:
+            return CLI_USAGE;
+        }
+    }
+    return CLI_GO_ON;
+}
+
 int cli_stray_argument(const char *command, const char *argument)
 {
     fprintf(stderr, "ikelb %s: unexpected argument '%s'\nSee `ikelb %s --help`.\n", command, argument,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <getopt.h>
+#include <stdbool.h>
 
 #include "admin/client.h"
 
@@ -24,6 +25,19 @@ enum cli_option { CLI_OPTION_HELP = 256, CLI_OPTION_JSON, CLI_OPTION_SOCKET, CLI
  * wrong has been reported on standard error. `letters` begins with ':'. argv[0] is the subcommand's name.
  */
 int cli_next_option(int argc, char **argv, const char *letters, const struct option *options);
+
+/* What a subcommand that asks the daemon was told. */
+struct cli_query {
+    const char *socket_path;
+    bool as_json;
+};
+
+/*
+ * Reads the options --json, --socket and --help of such a subcommand; optind is at the first argument then.
+ * CLI_GO_ON, or the exit status when there is nothing more to do: `help` was printed, or something was wrong.
+ */
+#define CLI_GO_ON (-1)
+int cli_read_query(int argc, char **argv, const char *help, struct cli_query *out);
 
 /* Reports an argument that the subcommand does not take, and returns CLI_USAGE. */
 int cli_stray_argument(const char *command, const char *argument);

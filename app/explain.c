@@ -71,30 +71,12 @@ static int complain(const char *problem)
 
 int explain_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
-    const char *socket_path = CLI_DEFAULT_SOCKET;
+    struct cli_query query;
     struct addr address;
-    bool as_json = false;
-    int option;
+    const int status = cli_read_query(argc, argv, help, &query);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_JSON:
-            as_json = true;
-            break;
-        case CLI_OPTION_SOCKET:
-            socket_path = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
+    if (status != CLI_GO_ON)
+        return status;
     if (optind == argc)
         return complain("it needs the ADDRESS of a client");
     if (optind + 1 < argc)
@@ -105,5 +87,5 @@ int explain_command(int argc, char **argv)
                 argv[optind]);
         return CLI_USAGE;
     }
-    return cli_finish(argv[0], show(socket_path, &address, as_json));
+    return cli_finish(argv[0], show(query.socket_path, &address, query.as_json));
 }

@@ -60,30 +60,12 @@ static int show(const char *socket_path, bool as_json)
 
 int status_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
-    const char *socket_path = CLI_DEFAULT_SOCKET;
-    bool as_json = false;
-    int option;
+    struct cli_query query;
+    const int status = cli_read_query(argc, argv, help, &query);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_JSON:
-            as_json = true;
-            break;
-        case CLI_OPTION_SOCKET:
-            socket_path = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
+    if (status != CLI_GO_ON)
+        return status;
     if (optind < argc)
         return cli_stray_argument(argv[0], argv[optind]);
-    return cli_finish(argv[0], show(socket_path, as_json));
+    return cli_finish(argv[0], show(query.socket_path, query.as_json));
 }
