@@ -5,6 +5,7 @@
 
 #include "admin/explain_view.h"
 #include "base/err.h"
+#include "tests/unit/screen.h"
 
 static const char document[] =
     "{\"address\":\"203.0.113.7\",\"verdict\":\"auth-unanswered\",\"connected\":false,\"ago_s\":12.5,"
@@ -58,25 +59,16 @@ static const char screen[] =
     "    revocation list, or drop the message without an answer.\n"
     "  - Second line.\n";
 
-/* The screen for a document on such a terminal, to be freed. */
-static char *screen_of(const char *json, unsigned width, bool has_colour, int expected)
+static char *show(const char *json, unsigned width, bool has_colour, int expected)
 {
-    char *text = NULL;
-    size_t len = 0;
-    const struct term term = {.out = open_memstream(&text, &len), .width = width, .has_colour = has_colour};
-    json_t *parsed = json_loads(json, 0, NULL);
-
-    assert_non_null(parsed);
-    assert_int_equal(explain_view_print(parsed, &term), expected);
-    fclose(term.out);
-    json_decref(parsed);
-    return text;
+    return screen_of(explain_view_print, json, &(struct term){.width = width, .has_colour = has_colour},
+                     expected);
 }
 
 static void test_screen(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 80, false, 0);
+    char *text = show(document, 80, false, 0);
     assert_string_equal(text, screen);
     free(text);
 }
@@ -95,12 +87,12 @@ static size_t longest_line(const char *text)
 static void test_widths(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 0, false, 0);
+    char *text = show(document, 0, false, 0);
     assert_non_null(strstr(text,
                            "  - Look in the server's log: it may wait for RADIUS (NPS), for OCSP or for a "
                            "revocation list, or drop the message without an answer.\n"));
     free(text);
-    text = screen_of(document, 250, false, 0);
+    text = show(document, 250, false, 0);
     assert_in_range(longest_line(text), 85, 100);
     free(text);
 }
@@ -108,10 +100,10 @@ static void test_widths(void **state)
 static void test_colours(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 80, true, 0);
+    char *text = show(document, 80, true, 0);
     assert_non_null(strstr(text, "\033[1;31mauth-unanswered\033[0m"));
     free(text);
-    text = screen_of("{\"verdict\":\"moved\",\"connected\":true}", 80, true, 0);
+    text = show("{\"verdict\":\"moved\",\"connected\":true}", 80, true, 0);
     assert_non_null(strstr(text, "\033[32mmoved\033[0m"));
     free(text);
 }
@@ -133,7 +125,7 @@ static void test_fragmentation(void **state)
         char json[128];
         snprintf(json, sizeof json, "{\"verdict\":\"x\",\"handshakes\":[{\"fragmentation\":%s}]}",
                  cases[i].json);
-        char *text = screen_of(json, 80, false, 0);
+        char *text = show(json, 80, false, 0);
         assert_int_equal(strstr(text, "fragmentation") == NULL, cases[i].words == NULL);
         if (cases[i].words)
             assert_non_null(strstr(text, cases[i].words));
@@ -145,14 +137,14 @@ static void test_fragmentation(void **state)
 static void test_many(void **state)
 {
     (void)state;
-    char *text = screen_of("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{},{},{}]}", 80, false, 0);
+    char *text = show("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{},{},{}]}", 80, false, 0);
     assert_non_null(strstr(text, "  (2 more; --json shows them)\n"));
     int shown = 0;
     for (const char *at = text; (at = strstr(at, "client port")); at++)
         shown++;
     assert_int_equal(shown, EXPLAIN_VIEW_ROWS);
     free(text);
-    text = screen_of("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{}]}", 80, false, 0);
+    text = show("{\"verdict\":\"x\",\"handshakes\":[{},{},{},{},{}]}", 80, false, 0);
     assert_null(strstr(text, "more"));
     free(text);
 }
@@ -169,11 +161,11 @@ static void test_lenient(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof sparse / sizeof sparse[0]; i++)
-        free(screen_of(sparse[i], 80, false, 0));
-    char *text = screen_of("{\"verdict\":7}", 80, false, ERR_PROTOCOL);
+        free(show(sparse[i], 80, false, 0));
+    char *text = show("{\"verdict\":7}", 80, false, ERR_PROTOCOL);
     assert_string_equal(text, "");
     free(text);
-    text = screen_of("{\"verdict\":\"x\",\"summary\":\"\\u001b[2J\"}", 80, false, 0);
+    text = show("{\"verdict\":\"x\",\"summary\":\"\\u001b[2J\"}", 80, false, 0);
     assert_null(strchr(text, '\033'));
     free(text);
 }

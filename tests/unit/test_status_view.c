@@ -5,6 +5,7 @@
 
 #include "admin/status_view.h"
 #include "base/err.h"
+#include "tests/unit/screen.h"
 
 static const char document[] =
     "{\"version\":\"9.8.7\",\"uptime_s\":93600,\"drops\":{\"no_backend\":1234,\"bad_source\":0,\"ttl_"
@@ -49,25 +50,16 @@ static const char screen[] =
     "\n"
     "Dropped packets: no_backend 1,234, ttl_expired 2\n";
 
-/* The screen for a document on such a terminal, to be freed. */
-static char *screen_of(const char *json, unsigned width, bool has_colour, int expected)
+static char *show(const char *json, unsigned width, bool has_colour, int expected)
 {
-    char *text = NULL;
-    size_t len = 0;
-    const struct term term = {.out = open_memstream(&text, &len), .width = width, .has_colour = has_colour};
-    json_t *status = json_loads(json, 0, NULL);
-
-    assert_non_null(status);
-    assert_int_equal(status_view_print(status, &term), expected);
-    fclose(term.out);
-    json_decref(status);
-    return text;
+    return screen_of(status_view_print, json, &(struct term){.width = width, .has_colour = has_colour},
+                     expected);
 }
 
 static void test_screen(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 0, false, 0);
+    char *text = show(document, 0, false, 0);
     assert_string_equal(text, screen);
     free(text);
 }
@@ -76,7 +68,7 @@ static void test_screen(void **state)
 static void test_colours(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 0, true, 0);
+    char *text = show(document, 0, true, 0);
     assert_non_null(strstr(text, "\033[32mup\033[0m"));
     assert_non_null(strstr(text, "\033[1;31mdown\033[0m"));
     assert_non_null(strstr(text, "\033[1;31mALARM: \033[0m\033[1;31mno backend is up"));
@@ -96,7 +88,7 @@ static void test_colours(void **state)
 static void test_narrow_terminal(void **state)
 {
     (void)state;
-    char *text = screen_of(document, 80, false, 0);
+    char *text = show(document, 80, false, 0);
     assert_non_null(strstr(text, "  BACKEND  ADDRESS    STATE    HEALTH   CLIENTS  UNANSWERED"));
     assert_null(strstr(text, " FRAGMENTATION\n")); /* the column; there is the note */
     assert_non_null(strstr(text, "hidden: the terminal is 80 wide"));
@@ -118,12 +110,12 @@ static void test_suspects(void **state)
                  "{\"services\":[{\"backends\":[{\"name\":\"b\",\"state\":\"enabled\",\"health\":\"up\","
                  "\"suspect\":%s}]}]}",
                  suspicions[i]);
-        char *text = screen_of(json, 0, false, 0);
+        char *text = show(json, 0, false, 0);
         assert_non_null(strstr(text, cells[i]));
         free(text);
     }
     char *text =
-        screen_of("{\"services\":[{\"backends\":[{\"health\":\"up\",\"suspect\":\"silent\"}]}]}", 0, true, 0);
+        show("{\"services\":[{\"backends\":[{\"health\":\"up\",\"suspect\":\"silent\"}]}]}", 0, true, 0);
     assert_non_null(strstr(text, "\033[1;31mup, silent\033[0m"));
     free(text);
 }
@@ -140,8 +132,8 @@ static void test_lenient(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof sparse / sizeof sparse[0]; i++)
-        free(screen_of(sparse[i], 0, false, 0));
-    char *text = screen_of("{\"services\":{}}", 0, false, ERR_PROTOCOL);
+        free(show(sparse[i], 0, false, 0));
+    char *text = show("{\"services\":{}}", 0, false, ERR_PROTOCOL);
     assert_string_equal(text, "");
     free(text);
 }
