@@ -265,6 +265,11 @@ class Workspace(unittest.TestCase):
             with self.subTest(tag=tag), self.assertRaises(LabError):
                 workspace.Workspace(tag)
 
+    def setUp(self) -> None:
+        # A shell's background jobs, and what nohup starts, ignore these; here they must arrive.
+        for signum, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            self.addCleanup(signal.signal, signum, signal.signal(signum, handler))
+
     def test_signal_interrupts_once_and_handlers_come_back(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
         with self.assertRaises(workspace.Interrupted) as caught, workspace.Interruptible():
