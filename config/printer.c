@@ -102,22 +102,10 @@ static void print_scalar(const struct schema_key *key, const void *slot, FILE *o
     }
 }
 
-/* The items of a list key: their array, and their number in *count. */
-static const void *list_items(const struct schema_key *key, const void *object, size_t *count)
-{
-    const char *slot = (const char *)object + key->offset;
-    const void *array = slot;
-
-    memcpy(count, (const char *)object + key->count_offset, sizeof *count);
-    if (!key->in_place)
-        memcpy(&array, slot, sizeof array);
-    return array;
-}
-
 static void print_addresses(const struct schema_key *key, const void *object, int indent, FILE *out)
 {
     size_t count;
-    const struct addr *items = list_items(key, object, &count);
+    const struct addr *items = schema_items(key, object, &count);
 
     for (size_t i = 0; i < count; i++) {
         fprintf(out, "\n%*s- ", indent + 2, "");
@@ -129,7 +117,7 @@ static void print_addresses(const struct schema_key *key, const void *object, in
 static void print_sections(const struct schema_key *key, const void *object, int indent, FILE *out)
 {
     size_t count;
-    const char *items = list_items(key, object, &count);
+    const char *items = schema_items(key, object, &count);
 
     fputc('\n', out);
     for (size_t i = 0; i < count; i++) {
@@ -147,7 +135,7 @@ static bool is_printed(const struct schema_key *key, const void *object)
         return *((const char *)object + key->offset) != '\0';
     if (key->kind != SCHEMA_ADDRESSES)
         return schema_is_known(key);
-    (void)list_items(key, object, &count);
+    (void)schema_items(key, object, &count);
     return count > 0;
 }
 
@@ -182,6 +170,21 @@ static void print_section(const struct schema *schema, const void *object, int l
         fprintf(out, "%*s%s:", lead, "", key->name);
         print_value(key, object, indent, out);
         lead = indent;
+    }
+}
+
+void printer_value(const struct schema_key *key, const void *object, FILE *out)
+{
+    size_t count;
+
+    if (key->kind != SCHEMA_ADDRESSES) {
+        print_scalar(key, (const char *)object + key->offset, out);
+        return;
+    }
+    const struct addr *items = schema_items(key, object, &count);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i ? ", " : "", out);
+        print_address(&items[i], out);
     }
 }
 

@@ -133,12 +133,14 @@ static const struct schema SERVICE = SCHEMA(SERVICE_KEYS, config_service);
 static const struct schema_key ADMIN_KEYS[] = {
     {.name = "listen",
      .kind = SCHEMA_LISTEN,
+     .needs_restart = true,
      .may_be_off = true,
      .offset = offsetof(struct config, admin_listen),
      .fallback_text = "127.0.0.1:8809"},
     {.name = "token_file", .kind = SCHEMA_PATH, .offset = offsetof(struct config, admin_token_file)},
     {.name = "socket",
      .kind = SCHEMA_PATH,
+     .needs_restart = true,
      .offset = offsetof(struct config, admin_socket),
      .fallback_text = "/run/ikelb/ikelb.sock"},
 };
@@ -148,6 +150,7 @@ static const struct schema_key DATAPLANE_KEYS[] = {
     {.name = "fastpath", .kind = SCHEMA_LATER, .fallback_text = "off"},
     {.name = "max_clients",
      .kind = SCHEMA_NUMBER,
+     .needs_restart = true,
      .offset = offsetof(struct config, max_clients),
      .min = 1000,
      .max = 10000000,
@@ -259,6 +262,17 @@ void schema_set_defaults(const struct schema *schema, void *object)
             break; /* Required, or empty by default. */
         }
     }
+}
+
+const void *schema_items(const struct schema_key *key, const void *object, size_t *count)
+{
+    const char *slot = (const char *)object + key->offset;
+    const void *array = slot;
+
+    memcpy(count, (const char *)object + key->count_offset, sizeof *count);
+    if (!key->in_place)
+        memcpy(&array, slot, sizeof array);
+    return array;
 }
 
 /* Words are stored through the uint32_t that carries their default. */

@@ -28,6 +28,7 @@ struct schema_key {
     const char *name;
     enum schema_kind kind;
     bool required;
+    bool needs_restart;        /* a running daemon keeps the value that it was started with */
     bool may_be_off;           /* the word "off" is allowed, too: the number 0, the port 0 */
     bool in_place;             /* addresses: the array itself lies at `offset`, not a pointer to it */
     size_t offset;             /* of the value, in the section's struct */
@@ -64,6 +65,9 @@ bool schema_is_known(const struct schema_key *key);
 
 /* Fills a zeroed struct with the defaults, those of the sections inside it included. */
 void schema_set_defaults(const struct schema *schema, void *object);
+
+/* The items of a list key of that section's struct: their array, and their number in *count. */
+const void *schema_items(const struct schema_key *key, const void *object, size_t *count);
 
 /* Writes what is allowed for the key, as in "must be ..."; returns `text`. */
 #define SCHEMA_TEXT_MAX 512
