@@ -93,9 +93,9 @@ static void get_readyz(const struct api *api, const struct http_request *request
     if (refuse_query(request, response))
         return;
     lost = json_array();
-    for (size_t i = 0; i < pool->service_count; i++) {
-        const struct service *service = &pool->services[i];
-        if (alarms_of(pool, service, now_ms) & 1U << ALARM_NO_BACKEND)
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
+        const struct service *service = &pool->services[s];
+        if (!service->removed && alarms_of(pool, service, now_ms) & 1U << ALARM_NO_BACKEND)
             json_array_append_new(lost, json_string(service->name));
     }
     if (json_array_size(lost))

@@ -49,22 +49,36 @@ static bool is_named(const struct pool *pool, const struct backend *backend, con
     return strncmp(name, service, len) == 0 && name[len] == '/' && strcmp(name + len + 1, backend->name) == 0;
 }
 
+static size_t count_backends(const struct pool *pool)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < pool->backend_count; i++)
+        count += pool->backends[i].used;
+    return count;
+}
+
 /* Names the known backends as far as the message has room. */
 static void list_backends(const struct pool *pool, char *text, size_t size)
 {
     size_t len = strlen(text);
+    size_t left = count_backends(pool);
+    const char *separator = "";
 
     for (size_t i = 0; i < pool->backend_count; i++) {
         const struct backend *backend = &pool->backends[i];
         const char *service = pool->services[backend->service].name;
-        const char *separator = i ? ", " : "";
+        if (!backend->used)
+            continue;
         /* Room is kept for the words that end a list too long to be shown. */
         if (len + strlen(separator) + strlen(service) + strlen(backend->name) + sizeof "/, and 1024 more" >
             size) {
-            snprintf(text + len, size - len, "%sand %zu more", separator, pool->backend_count - i);
+            snprintf(text + len, size - len, "%sand %zu more", separator, left);
             return;
         }
+        left--;
         len += (size_t)snprintf(text + len, size - len, "%s%s/%s", separator, service, backend->name);
+        separator = ", ";
     }
 }
 
@@ -84,7 +98,7 @@ static int read_backend(const struct pool *pool, const char *name, struct client
 
     out->every_backend = true;
     for (size_t i = 0; i < pool->backend_count; i++) {
-        out->wanted[i] = is_named(pool, &pool->backends[i], name);
+        out->wanted[i] = pool->backends[i].used && is_named(pool, &pool->backends[i], name);
         if (out->wanted[i])
             out->every_backend = false;
     }

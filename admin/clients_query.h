@@ -13,9 +13,9 @@
 
 struct clients_query {
     bool every_backend;
-    bool wanted[CONFIG_BACKENDS_MAX]; /* by index in the pool, unless every_backend */
-    uint32_t after;                   /* the slot of the table where the page begins */
-    uint32_t limit;                   /* rows */
+    bool wanted[POOL_BACKENDS_MAX]; /* by index in the pool, unless every_backend */
+    uint32_t after;                 /* the slot of the table where the page begins */
+    uint32_t limit;                 /* rows */
 };
 
 #define CLIENTS_ERROR_MAX 512

@@ -288,6 +288,12 @@ static size_t item_count(const struct pool *pool, enum scope scope)
     }
 }
 
+static bool is_used(const struct pool *pool, enum scope scope, size_t item)
+{
+    return scope == SCOPE_ONCE ||
+           (scope == SCOPE_BACKEND ? pool->backends[item].used : pool->services[item].used);
+}
+
 static struct item item_at(const struct walk *w, const struct family *family, FILE *out)
 {
     const struct pool *pool = w->source.dp->bindings.pool;
@@ -310,10 +316,12 @@ static int next_slice(void *state, FILE *out)
 
     for (int items = 0; items < METRICS_SLICE_ITEMS && w->family < FAMILY_COUNT; items++) {
         const struct family *family = &FAMILIES[w->family];
-        const struct item item = item_at(w, family, out);
         if (w->item == 0)
             exposition_head(out, family->name, family->type, family->help);
-        family->put(&item);
+        if (is_used(w->source.dp->bindings.pool, family->scope, w->item)) {
+            const struct item item = item_at(w, family, out);
+            family->put(&item);
+        }
         if (++w->item < item_count(w->source.dp->bindings.pool, family->scope))
             continue;
         w->family++;

@@ -6,15 +6,20 @@
 #include "lb/alarms.h"
 #include "lb/passive.h"
 
-/* Where the writer stands: before the document (`begun` false), or before backend `backend` of service
- * `service`. */
+/*
+ * Where the writer stands: before the document (`begun` false), or before backend `backend` of service
+ * `service`. A reload between two slices changes what follows, as indices stay what they are.
+ */
 struct walk {
     const struct dataplane *dp;
     uint64_t started_ms;
     uint64_t now_ms;
     bool begun;
-    size_t service;
-    uint16_t backend; /* of the service; 0: its head comes first */
+    bool any_service; /* has been written */
+    bool any_backend; /* of the service */
+    bool inside;      /* the service's head has been written */
+    uint16_t service; /* POOL_NONE: none is left */
+    uint16_t backend; /* of the service; POOL_NONE: none is left */
 };
 
 static json_t *table(uint32_t entries, uint32_t capacity)
@@ -77,10 +82,10 @@ static json_t *alarms(const struct walk *w, const struct service *service)
 
 static json_t *service_head(const struct walk *w, const struct service *service)
 {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:{s:I, s:I}, s:I}", "name", service->name, "mode",
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:I, s:{s:I, s:I}, s:I}", "name", service->name, "mode",
                      config_mode_name(service->mode), "schedule", config_schedule_name(service->schedule),
-                     "vip", vips(service), "alarms", alarms(w, service), "failovers_total",
-                     (json_int_t)service->failovers_total, "roams_total", "mobike",
+                     "removed", service->removed, "vip", vips(service), "alarms", alarms(w, service),
+                     "failovers_total", (json_int_t)service->failovers_total, "roams_total", "mobike",
                      (json_int_t)service->roams_total[ROAM_MOBIKE], "rebind",
                      (json_int_t)service->roams_total[ROAM_REBIND], "conflicts_total",
                      (json_int_t)service->conflicts_total);
@@ -130,17 +135,19 @@ static json_t *backend_json(const struct backend *b)
     const struct traffic *tx_rate = &b->rate[TRAFFIC_OUT];
     char text[ADDR_TEXT_MAX];
 
-    return json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
-        "s:o}",
-        "name", b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state",
-        config_state_name(b->state), "health", judge_state_name(b->health), "clients", (json_int_t)b->clients,
-        "new_clients_total", (json_int_t)b->new_clients_total, "init_unanswered_total",
-        (json_int_t)b->handshakes.unanswered_total, "rx_packets", (json_int_t)rx->packets, "rx_bytes",
-        (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes", (json_int_t)tx->bytes,
-        "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate), "tx_pps",
-        (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "probe_ms", probe_ms(b), "fragmentation",
-        fragmentation(b->fragmentation), "suspect", suspect(b), "handshakes", handshakes(&b->handshakes));
+    return json_pack("{s:s, s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                     "s:o, s:o, s:o, "
+                     "s:o}",
+                     "name", b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight,
+                     "state", config_state_name(b->state), "removed", b->removed, "health",
+                     judge_state_name(b->health), "clients", (json_int_t)b->clients, "new_clients_total",
+                     (json_int_t)b->new_clients_total, "init_unanswered_total",
+                     (json_int_t)b->handshakes.unanswered_total, "rx_packets", (json_int_t)rx->packets,
+                     "rx_bytes", (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes",
+                     (json_int_t)tx->bytes, "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate),
+                     "tx_pps", (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "probe_ms", probe_ms(b),
+                     "fragmentation", fragmentation(b->fragmentation), "suspect", suspect(b), "handshakes",
+                     handshakes(&b->handshakes));
 }
 
 /* Opens an object and leaves it open for one more member, a list. */
@@ -154,44 +161,48 @@ static int open_object(FILE *out, json_t *head, const char *list)
     return err;
 }
 
-static int write_backend(struct walk *w, const struct service *service, FILE *out)
+/* The service's head, or its next backend, or its end. */
+static int write_next(struct walk *w, FILE *out)
 {
-    int err = 0;
+    const struct pool *pool = w->dp->bindings.pool;
+    const struct service *service = &pool->services[w->service];
 
-    if (w->backend == 0) {
-        if (w->service)
+    if (!w->inside) {
+        if (w->any_service)
             fputc(',', out);
-        err = open_object(out, service_head(w, service), "backends");
+        w->inside = w->any_service = true;
+        w->any_backend = false;
+        w->backend = service->first_backend;
+        return open_object(out, service_head(w, service), "backends");
     }
-    if (!err && w->backend < service->backend_count) {
-        if (w->backend)
+    if (w->backend != POOL_NONE) {
+        const struct backend *backend = &pool->backends[w->backend];
+        if (w->any_backend)
             fputc(',', out);
-        err = body_write_json(
-            out, backend_json(&w->dp->bindings.pool->backends[service->first_backend + w->backend]), 0);
+        w->any_backend = true;
+        w->backend = backend->next;
+        return body_write_json(out, backend_json(backend), 0);
     }
-    if (++w->backend >= service->backend_count) {
-        fputs("]}", out);
-        w->service++;
-        w->backend = 0;
-    }
-    return err;
+    fputs("]}", out);
+    w->inside = false;
+    w->service = service->next;
+    return 0;
 }
 
 static int next_slice(void *state, FILE *out)
 {
     struct walk *w = state;
-    const struct pool *pool = w->dp->bindings.pool;
     int err = 0;
 
     if (!w->begun) {
         err = open_object(out, document_head(w), "services");
         w->begun = true;
     }
-    for (int rows = 0; !err && rows < BODY_SLICE_ROWS && w->service < pool->service_count; rows++)
-        err = write_backend(w, &pool->services[w->service], out);
+    for (int rows = 0; !err && rows < BODY_SLICE_ROWS && w->service != POOL_NONE; rows++)
+        err = write_next(w, out);
     if (err)
         return err;
-    if (w->service < pool->service_count)
+    if (w->service != POOL_NONE)
         return BODY_MORE;
     fputs("]}", out);
     return BODY_END;
@@ -203,7 +214,8 @@ int status_json(const struct dataplane *dp, uint64_t started_ms, uint64_t now_ms
 
     if (!w)
         return -ENOMEM;
-    *w = (struct walk){.dp = dp, .started_ms = started_ms, .now_ms = now_ms};
+    *w = (struct walk){
+        .dp = dp, .started_ms = started_ms, .now_ms = now_ms, .service = dp->bindings.pool->first_service};
     *out = (struct body){.next = next_slice, .destroy = free, .state = w};
     return 0;
 }

@@ -6,8 +6,8 @@ static uint32_t backend_alarm(const struct pool *pool, const struct service *ser
     bool any_fit = false;
     bool any_lacking = false;
 
-    for (uint16_t i = 0; i < service->backend_count; i++) {
-        const struct backend *backend = &pool->backends[service->first_backend + i];
+    for (uint16_t i = service->first_backend; i != POOL_NONE; i = pool->backends[i].next) {
+        const struct backend *backend = &pool->backends[i];
         if (pool_has_fit(pool, service, addr_family(&backend->addr)))
             any_fit = true;
         else
@@ -21,8 +21,8 @@ static uint32_t backend_alarm(const struct pool *pool, const struct service *ser
 /* The likely cause depends on whose address the server sees. */
 static uint32_t refusing_alarm(const struct pool *pool, const struct service *service)
 {
-    for (uint16_t i = 0; i < service->backend_count; i++)
-        if (pool->backends[service->first_backend + i].passive.suspicion == SUSPICION_REFUSING)
+    for (uint16_t i = service->first_backend; i != POOL_NONE; i = pool->backends[i].next)
+        if (pool->backends[i].passive.suspicion == SUSPICION_REFUSING)
             return 1U << (service->mode == CONFIG_MODE_FULL_NAT ? ALARM_REFUSING_FULL_NAT : ALARM_REFUSING);
     return 0;
 }
@@ -32,8 +32,8 @@ static uint32_t silent_alarm(const struct pool *pool, const struct service *serv
 {
     uint32_t on = 0;
 
-    for (uint16_t i = 0; i < service->backend_count; i++) {
-        const struct backend *backend = &pool->backends[service->first_backend + i];
+    for (uint16_t i = service->first_backend; i != POOL_NONE; i = pool->backends[i].next) {
+        const struct backend *backend = &pool->backends[i];
         if (pool_fitness(backend) == 0)
             continue;
         if (backend->passive.suspicion != SUSPICION_SILENT)

@@ -7,17 +7,19 @@
 /* Steps of a sweep that ending an entry counts for: five or so cache lines anywhere in memory. */
 #define EXPIRY_STEPS 16
 
-static int register_snats(struct bindings *b)
+int bindings_refresh(struct bindings *b)
 {
-    for (size_t i = 0; i < b->pool->service_count; i++) {
-        struct service *service = &b->pool->services[i];
+    int err = 0;
+
+    for (uint16_t s = b->pool->first_service; s != POOL_NONE; s = b->pool->services[s].next) {
+        struct service *service = &b->pool->services[s];
         for (size_t k = 0; k < service->snat_count; k++) {
             service->sources[k] = snat_add(b->snat, &service->snats[k]);
             if (service->sources[k] == SNAT_NONE)
-                return ERR_FULL;
+                err = ERR_FULL;
         }
     }
-    return 0;
+    return err;
 }
 
 int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, uint64_t seed)
@@ -28,10 +30,10 @@ int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, u
         .pool = pool,
         .pins = pins_create(max_clients, max_clients / BINDINGS_UNCONFIRMED_PART, seed),
         .flows = flows_create(flow_capacity, flow_capacity / BINDINGS_UNCONFIRMED_PART, seed),
-        .snat = snat_create((uint32_t)pool->server_count, (uint32_t)(seed >> 32)),
+        .snat = snat_create(POOL_BACKENDS_MAX, (uint32_t)(seed >> 32)),
         .spis = spis_create(flow_capacity, seed),
     };
-    int err = b->pins && b->flows && b->snat && b->spis ? register_snats(b) : -ENOMEM;
+    int err = b->pins && b->flows && b->snat && b->spis ? bindings_refresh(b) : -ENOMEM;
     if (!err)
         err = tracking_init(&b->tracking, pool, b->pins, max_clients, max_clients / BINDINGS_UNCONFIRMED_PART,
                             seed);
@@ -209,6 +211,7 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
     (void)flows_insert(b->flows, &flow, now_ms, index); /* there is room: it was asked for above */
 
     struct pin *pin = pins_get(b->pins, request->pin);
+    b->pool->backends[request->backend].flows++;
     pin->flow_count++;
     pin->ports[request->port] = request->client.port;
     pin->flags &= (uint8_t)~PIN_LEFT;
@@ -226,6 +229,7 @@ void bindings_remove_flow(struct bindings *b, uint32_t index)
         snat_release(b->snat, flow.source, flow.server, flow.listener % IKE_PORT_COUNT, flow.source_port);
     flows_remove(b->flows, index);
 
+    b->pool->backends[flow.backend].flows--;
     pin->flow_count--;
     if (flow.flags & FLOW_CONFIRMED && (int32_t)(flow.seen_ms - pin->seen_ms) > 0)
         pin->seen_ms = flow.seen_ms;

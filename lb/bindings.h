@@ -36,6 +36,12 @@ struct bindings {
 int bindings_init(struct bindings *b, struct pool *pool, uint32_t max_clients, uint64_t seed);
 void bindings_deinit(struct bindings *b);
 
+/*
+ * Takes note that the pool's services have changed. ERR_FULL when their source addresses are more than
+ * SNAT_MAX with those used since the start: the services do without those that are too many.
+ */
+int bindings_refresh(struct bindings *b);
+
 /* The key of a client's pin: its address, where clients behind one address are spread with the port. */
 struct pin_key bindings_pin_key(const struct bindings *b, uint16_t service, const struct endpoint *client);
 

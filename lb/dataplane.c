@@ -9,41 +9,70 @@
 #include "lb/limiter.h"
 #include "lb/outbound.h"
 
-/* Which service a reply of a server belongs to, if its address alone can tell. */
-static int index_servers(struct dataplane *dp, const struct pool *pool, uint64_t seed)
+/* Is this backend the better answer to whose a reply is than the one known so far? */
+static bool is_likelier(const struct pool *pool, uint16_t known, const struct backend *backend)
 {
+    return known == POOL_NONE || (pool->backends[known].removed && !backend->removed);
+}
+
+/* Which service a reply of a server belongs to, if its address alone can tell. */
+static int index_servers(struct dataplane *dp)
+{
+    const struct pool *pool = dp->bindings.pool;
     bool any_shared = false;
 
-    dp->transparent_backend = calloc(pool->server_count, sizeof *dp->transparent_backend);
-    dp->is_shared = calloc(pool->server_count, sizeof *dp->is_shared);
-    if (!dp->transparent_backend || !dp->is_shared)
-        return -ENOMEM;
-    for (size_t i = 0; i < pool->server_count; i++)
+    for (size_t i = 0; i < POOL_BACKENDS_MAX; i++) {
         dp->transparent_backend[i] = POOL_NONE;
-    for (size_t i = pool->backend_count; i-- > 0;) {
-        const struct backend *backend = &pool->backends[i];
-        uint16_t *first = &dp->transparent_backend[backend->server];
-        if (pool->services[backend->service].mode != CONFIG_MODE_TRANSPARENT)
-            continue;
-        dp->is_shared[backend->server] |= *first != POOL_NONE;
-        any_shared |= *first != POOL_NONE;
-        *first = (uint16_t)i;
+        dp->is_shared[i] = false;
     }
-    if (any_shared)
-        dp->hints = hints_create(seed);
+    for (size_t i = 0; i < pool->backend_count; i++) {
+        const struct backend *backend = &pool->backends[i];
+        if (!backend->used || pool->services[backend->service].mode != CONFIG_MODE_TRANSPARENT)
+            continue;
+        uint16_t *known = &dp->transparent_backend[backend->server];
+        dp->is_shared[backend->server] |= *known != POOL_NONE;
+        any_shared |= *known != POOL_NONE;
+        if (is_likelier(pool, *known, backend))
+            *known = (uint16_t)i;
+    }
+    if (any_shared && !dp->hints)
+        dp->hints = hints_create(dp->seed);
     return any_shared && !dp->hints ? -ENOMEM : 0;
+}
+
+int dataplane_refresh(struct dataplane *dp)
+{
+    const int err = bindings_refresh(&dp->bindings);
+    const int index_err = index_servers(dp);
+
+    return err ? err : index_err;
+}
+
+int dataplane_limit(struct dataplane *dp, uint32_t source_rate, uint32_t source_burst)
+{
+    struct limiter *limiter = NULL;
+
+    if (source_rate) {
+        limiter = limiter_create(source_rate, source_burst, dp->seed);
+        if (!limiter)
+            return -ENOMEM;
+    }
+    limiter_destroy(dp->limiter);
+    dp->limiter = limiter;
+    return 0;
 }
 
 int dataplane_init(struct dataplane *dp, struct pool *pool, const struct dataplane_settings *settings)
 {
-    *dp = (struct dataplane){0};
+    *dp = (struct dataplane){.seed = settings->seed};
     int err = bindings_init(&dp->bindings, pool, settings->max_clients, settings->seed);
-    if (!err)
-        err = index_servers(dp, pool, settings->seed);
-    if (!err && settings->source_rate) {
-        dp->limiter = limiter_create(settings->source_rate, settings->source_burst, settings->seed);
-        err = dp->limiter ? 0 : -ENOMEM;
+    if (!err) {
+        dp->transparent_backend = calloc(POOL_BACKENDS_MAX, sizeof *dp->transparent_backend);
+        dp->is_shared = calloc(POOL_BACKENDS_MAX, sizeof *dp->is_shared);
+        err = dp->transparent_backend && dp->is_shared ? dataplane_refresh(dp) : -ENOMEM;
     }
+    if (!err)
+        err = dataplane_limit(dp, settings->source_rate, settings->source_burst);
     if (err)
         dataplane_deinit(dp);
     return err;

@@ -47,6 +47,7 @@ struct dataplane {
     uint16_t *transparent_backend; /* by server: the first transparent backend there, or POOL_NONE */
     bool *is_shared;               /* by server: more than one transparent service has it */
     struct hints *hints;           /* of clients at shared servers; NULL if there is none such */
+    uint64_t seed;
 };
 
 struct dataplane_settings {
@@ -59,6 +60,16 @@ struct dataplane_settings {
 /* 0 or a negative error; the pool is borrowed and must outlive the dataplane. */
 int dataplane_init(struct dataplane *dp, struct pool *pool, const struct dataplane_settings *settings);
 void dataplane_deinit(struct dataplane *dp);
+
+/*
+ * Takes note that the pool's services and backends have changed. 0; -ENOMEM, or ERR_FULL when the source
+ * addresses of full NAT are more than SNAT_MAX: all but what was too much works then.
+ */
+int dataplane_refresh(struct dataplane *dp);
+
+/* Gives every address its handshakes and flows anew: dataplane_settings. 0, or -ENOMEM and nothing changed.
+ */
+int dataplane_limit(struct dataplane *dp, uint32_t source_rate, uint32_t source_burst);
 
 /*
  * The verdict on one packet, which is counted: as a drop, or as traffic of its backend. What cannot be sent

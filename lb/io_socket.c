@@ -22,9 +22,12 @@ enum family_slot { SLOT_V4, SLOT_V6, SLOT_COUNT };
 struct reader {
     uv_poll_t poll;
     struct io_socket *io;
+    struct reader *next;
+    bool polled; /* the loop has its handle */
     int fd;
     enum packet_side side;
-    uint16_t service; /* PACKET_FROM_CLIENT */
+    struct addr vip;  /* PACKET_FROM_CLIENT: where it listens ... */
+    uint16_t service; /* ... and whose VIP that is; POOL_NONE: nobody's yet */
     enum ike_port port;
     uint32_t lost; /* sockets_lost() when last looked at */
 };
@@ -35,11 +38,11 @@ struct io_socket {
     const struct log *log;
     struct io_batch *batch;
     struct reader *readers;
-    size_t reader_count;
+    bool started;
     int *vip_fds; /* by vip_fd_index() */
     int raw_fds[SLOT_COUNT];
     struct io_return_ports return_ports;
-    size_t open_handles;
+    size_t closing_readers;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -126,21 +129,48 @@ static const char *remedy_of(int err)
     }
 }
 
-static int open_vip(struct io_socket *io, uint16_t service, const struct addr *vip, enum ike_port port)
+/* Takes the descriptor over, without memory as well. */
+static struct reader *add_reader(struct io_socket *io, int fd, enum packet_side side)
+{
+    struct reader *reader = calloc(1, sizeof *reader);
+
+    if (!reader) {
+        close(fd);
+        return NULL;
+    }
+    *reader = (struct reader){.io = io, .next = io->readers, .fd = fd, .side = side, .service = POOL_NONE};
+    io->readers = reader;
+    return reader;
+}
+
+static struct reader *find_vip(const struct io_socket *io, const struct addr *vip, enum ike_port port)
+{
+    struct reader *reader = io->readers;
+
+    while (reader &&
+           (reader->side != PACKET_FROM_CLIENT || reader->port != port || !addr_equal(&reader->vip, vip)))
+        reader = reader->next;
+    return reader;
+}
+
+static int open_vip(struct io_socket *io, const char *service, const struct addr *vip, enum ike_port port)
 {
     const struct endpoint at = {.addr = *vip, .port = ike_port_number(port)};
     char text[ENDPOINT_TEXT_MAX];
-    const int fd = sockets_open_vip(&at);
 
+    if (find_vip(io, vip, port))
+        return 0;
+    const int fd = sockets_open_vip(&at);
     if (fd < 0) {
-        log_error(io->log, "service %s: cannot listen on UDP %s: %s%s",
-                  io->dp->bindings.pool->services[service].name, endpoint_format(&at, text), err_text(fd),
-                  remedy_of(fd));
+        log_error(io->log, "service %s: cannot listen on UDP %s: %s%s", service, endpoint_format(&at, text),
+                  err_text(fd), remedy_of(fd));
         return fd;
     }
-    io->vip_fds[vip_fd_index(service, port, slot_of(vip))] = fd;
-    io->readers[io->reader_count++] =
-        (struct reader){.io = io, .fd = fd, .side = PACKET_FROM_CLIENT, .service = service, .port = port};
+    struct reader *reader = add_reader(io, fd, PACKET_FROM_CLIENT);
+    if (!reader)
+        return -ENOMEM;
+    reader->vip = *vip;
+    reader->port = port;
     return 0;
 }
 
@@ -152,71 +182,107 @@ static int open_family(struct io_socket *io, enum family_slot slot)
 
     if (io->raw_fds[slot] >= 0)
         return 0;
-    const int fd = sockets_open_return(family, port);
-    if (fd >= 0) {
-        io->readers[io->reader_count++] = (struct reader){.io = io, .fd = fd, .side = PACKET_FROM_BACKEND};
-        io->raw_fds[slot] = sockets_open_raw(family);
-    }
-    const int err = fd < 0 ? fd : io->raw_fds[slot];
+    int err = io->raw_fds[slot] = sockets_open_raw(family);
+    if (err >= 0)
+        err = sockets_open_return(family, port);
+    if (err >= 0)
+        err = add_reader(io, err, PACKET_FROM_BACKEND) ? 0 : -ENOMEM;
     if (err < 0) {
         log_error(io->log, "cannot open the sockets towards IPv%d backends: %s%s", slot == SLOT_V4 ? 4 : 6,
                   err_text(err), err == -EPERM ? " (needs CAP_NET_ADMIN and CAP_NET_RAW)" : "");
+        if (io->raw_fds[slot] >= 0)
+            close(io->raw_fds[slot]);
+        io->raw_fds[slot] = -1;
+        *port = 0;
         return err;
     }
     return 0;
 }
 
+int io_socket_prepare(struct io_socket *io, const char *service, const struct addr *vip)
+{
+    int err = open_family(io, slot_of(vip));
+
+    if (!err)
+        err = open_vip(io, service, vip, IKE_PORT_500);
+    if (!err)
+        err = open_vip(io, service, vip, IKE_PORT_4500);
+    return err;
+}
+
 static int open_all(struct io_socket *io)
 {
     const struct pool *pool = io->dp->bindings.pool;
+    int err = 0;
 
-    for (uint16_t s = 0; s < pool->service_count; s++) {
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
         const struct service *service = &pool->services[s];
-        for (size_t v = 0; v < service->vip_count; v++) {
-            const struct addr *vip = &service->vips[v];
-            int err = open_family(io, slot_of(vip));
-            if (!err)
-                err = open_vip(io, s, vip, IKE_PORT_500);
-            if (!err)
-                err = open_vip(io, s, vip, IKE_PORT_4500);
-            if (err)
-                return err;
-        }
+        for (size_t v = 0; v < service->vip_count && !err; v++)
+            err = io_socket_prepare(io, service->name, &service->vips[v]);
     }
-    return 0;
+    return err;
 }
 
+static void free_reader(struct reader *reader)
+{
+    close(reader->fd);
+    free(reader);
+}
+
+/* No reader is left to the loop. */
 static void free_all(struct io_socket *io)
 {
-    for (size_t i = 0; i < io->reader_count; i++)
-        close(io->readers[i].fd);
+    while (io->readers) {
+        struct reader *reader = io->readers;
+        io->readers = reader->next;
+        free_reader(reader);
+    }
     for (int slot = 0; slot < SLOT_COUNT; slot++)
         if (io->raw_fds[slot] >= 0)
             close(io->raw_fds[slot]);
     io_batch_destroy(io->batch);
     free(io->vip_fds);
-    free(io->readers);
     free(io);
+}
+
+/* Tells each VIP's sockets whose they are. */
+static void assign_vips(struct io_socket *io)
+{
+    const struct pool *pool = io->dp->bindings.pool;
+
+    for (struct reader *reader = io->readers; reader; reader = reader->next)
+        reader->service = POOL_NONE;
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
+        const struct service *service = &pool->services[s];
+        for (size_t v = 0; v < service->vip_count * IKE_PORT_COUNT; v++) {
+            const struct addr *vip = &service->vips[v / IKE_PORT_COUNT];
+            const enum ike_port port = (enum ike_port)(v % IKE_PORT_COUNT);
+            struct reader *reader = find_vip(io, vip, port);
+            if (!reader)
+                continue; /* a VIP that was kept, of a service whose sockets did not open: not for long */
+            reader->service = s;
+            io->vip_fds[vip_fd_index(s, port, slot_of(vip))] = reader->fd;
+        }
+    }
 }
 
 int io_socket_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct io_socket **out)
 {
-    const size_t vip_fds = dp->bindings.pool->service_count * IKE_PORT_COUNT * SLOT_COUNT;
     struct io_socket *io = calloc(1, sizeof *io);
 
     if (!io)
         return -ENOMEM;
     *io = (struct io_socket){.loop = loop, .dp = dp, .log = log, .raw_fds = {-1, -1}};
     io->batch = io_batch_create();
-    io->vip_fds = calloc(vip_fds, sizeof *io->vip_fds);
-    io->readers = calloc(vip_fds + SLOT_COUNT, sizeof *io->readers);
-    int err = io->batch && io->vip_fds && io->readers ? 0 : -ENOMEM;
+    io->vip_fds = calloc((size_t)POOL_SERVICES_MAX * IKE_PORT_COUNT * SLOT_COUNT, sizeof *io->vip_fds);
+    int err = io->batch && io->vip_fds ? 0 : -ENOMEM;
     if (!err)
         err = open_all(io);
     if (err) {
         free_all(io);
         return err;
     }
+    assign_vips(io);
     *out = io;
     return 0;
 }
@@ -226,21 +292,26 @@ struct io_return_ports io_socket_return_ports(const struct io_socket *io)
     return io->return_ports;
 }
 
+static int start_reader(struct io_socket *io, struct reader *reader)
+{
+    if (reader->polled)
+        return 0;
+    const int err = uv_poll_init(io->loop, &reader->poll, reader->fd);
+    if (err)
+        return err;
+    reader->poll.data = reader;
+    reader->polled = true;
+    return uv_poll_start(&reader->poll, UV_READABLE, on_readable);
+}
+
 int io_socket_start(struct io_socket *io)
 {
-    for (; io->open_handles < io->reader_count; io->open_handles++) {
-        struct reader *reader = &io->readers[io->open_handles];
-        const int err = uv_poll_init(io->loop, &reader->poll, reader->fd);
-        if (err)
-            return err;
-        reader->poll.data = reader;
-    }
-    for (size_t i = 0; i < io->reader_count; i++) {
-        const int err = uv_poll_start(&io->readers[i].poll, UV_READABLE, on_readable);
-        if (err)
-            return err;
-    }
-    return 0;
+    int err = 0;
+
+    for (struct reader *reader = io->readers; reader && !err; reader = reader->next)
+        err = start_reader(io, reader);
+    io->started = true;
+    return err;
 }
 
 static void finish_close(struct io_socket *io)
@@ -252,22 +323,58 @@ static void finish_close(struct io_socket *io)
     closed(ctx);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_reader_closed(uv_handle_t *handle)
 {
-    struct io_socket *io = ((struct reader *)handle->data)->io;
+    struct reader *reader = handle->data;
+    struct io_socket *io = reader->io;
 
-    if (--io->open_handles == 0)
+    free_reader(reader);
+    if (--io->closing_readers == 0 && io->closed)
         finish_close(io);
+}
+
+/* Takes the reader that *link points to out of the list, and closes it. */
+static void close_reader(struct io_socket *io, struct reader **link)
+{
+    struct reader *reader = *link;
+
+    *link = reader->next;
+    if (!reader->polled) {
+        free_reader(reader);
+        return;
+    }
+    io->closing_readers++;
+    uv_close((uv_handle_t *)&reader->poll, on_reader_closed);
+}
+
+int io_socket_refresh(struct io_socket *io)
+{
+    struct reader **link = &io->readers;
+    int err = 0;
+
+    assign_vips(io);
+    while (*link) {
+        struct reader *reader = *link;
+        if (reader->side == PACKET_FROM_CLIENT && reader->service == POOL_NONE) {
+            close_reader(io, link);
+            continue;
+        }
+        const int start_err = io->started ? start_reader(io, reader) : 0;
+        if (start_err) {
+            log_error(io->log, "cannot read a UDP socket: %s", err_text(start_err));
+            err = start_err;
+        }
+        link = &reader->next;
+    }
+    return err;
 }
 
 void io_socket_close(struct io_socket *io, void (*closed)(void *ctx), void *ctx)
 {
-    const size_t count = io->open_handles;
-
     io->closed = closed;
     io->closed_ctx = ctx;
-    for (size_t i = 0; i < count; i++)
-        uv_close((uv_handle_t *)&io->readers[i].poll, on_closed);
-    if (count == 0)
+    while (io->readers)
+        close_reader(io, &io->readers);
+    if (io->closing_readers == 0)
         finish_close(io);
 }

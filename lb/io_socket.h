@@ -30,5 +30,18 @@ struct io_return_ports io_socket_return_ports(const struct io_socket *io);
 /* Begins to read. 0 or a negative libuv error. */
 int io_socket_start(struct io_socket *io);
 
+/*
+ * Opens what a VIP needs that a reload is about to bring, where it is not open already; `service` is for the
+ * error, which is logged. Nothing is read until io_socket_refresh(). 0 or -errno.
+ */
+int io_socket_prepare(struct io_socket *io, const char *service, const struct addr *vip);
+
+/*
+ * Takes note that the pool's services have changed: the sockets of VIPs that are gone, or were prepared in
+ * vain, are closed, the others are read. 0; or a negative libuv error, after a logged error: the VIPs of
+ * which some cannot be read.
+ */
+int io_socket_refresh(struct io_socket *io);
+
 /* Closes everything and frees it; `closed(ctx)` is called from the loop when that is done. */
 void io_socket_close(struct io_socket *io, void (*closed)(void *ctx), void *ctx);

@@ -33,7 +33,7 @@ int kernel_claim(const struct log *log)
     return err;
 }
 
-int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+int kernel_refresh(const struct pool *pool, struct io_return_ports ports, const struct log *log)
 {
     int err = nft_start(pool, ports, log);
 
@@ -41,9 +41,21 @@ int kernel_start(const struct pool *pool, struct io_return_ports ports, const st
         err = netlink_start(AF_INET, log);
     if (!err && ports.v6)
         err = netlink_start(AF_INET6, log);
+    return err;
+}
+
+int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+{
+    const int err = kernel_refresh(pool, ports, log);
+
     if (err)
         kernel_stop(log);
     return err;
+}
+
+uint64_t kernel_fingerprint(const struct pool *pool, struct io_return_ports ports)
+{
+    return nft_fingerprint(pool, ports);
 }
 
 void kernel_stop(const struct log *log)

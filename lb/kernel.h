@@ -33,5 +33,15 @@ int kernel_claim(const struct log *log);
  */
 int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
 
+/*
+ * Brings what is set up into step with the changed pool, in one transaction. 0, or a negative error, logged,
+ * after which the nft table is as it was.
+ */
+int kernel_refresh(const struct pool *pool, struct io_return_ports ports, const struct log *log);
+
+/* Of all that kernel_start() and kernel_refresh() would write: as long as it stays the same neither is
+ * needed. */
+uint64_t kernel_fingerprint(const struct pool *pool, struct io_return_ports ports);
+
 /* Removes it all. Needs no successful start: what is not there is no error. */
 void kernel_stop(const struct log *log);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "base/err.h"
 #include "lb/kernel.h"
 #include "lb/ports.h"
@@ -25,36 +28,50 @@ struct family {
     bool full_nat;      /* any service in that mode? */
 };
 
-/* Writes "ADDR, ADDR, ..." of one family. */
-static void put_servers(FILE *out, const struct pool *pool, int family)
+/* What a set holds: "elements = { ADDR, ADDR }". nft takes no empty list. */
+static void put_element(FILE *out, const struct addr *addr, size_t *count)
 {
     char text[ADDR_TEXT_MAX];
+
+    fprintf(out, "%s%s", (*count)++ ? ", " : "    elements = { ", addr_format(addr, text));
+}
+
+static void end_elements(FILE *out, size_t count)
+{
+    fputs(count ? " }\n" : "", out);
+}
+
+static void put_servers(FILE *out, const struct pool *pool, int family)
+{
     size_t count = 0;
 
-    for (size_t i = 0; i < pool->server_count; i++)
-        if (addr_family(&pool->servers[i]) == family)
-            fprintf(out, "%s%s", count++ ? ", " : "", addr_format(&pool->servers[i], text));
+    for (size_t i = 0; i < pool->server_count; i++) {
+        const struct server *server = &pool->servers[i];
+        if (server->used && addr_family(&server->addr) == family)
+            put_element(out, &server->addr, &count);
+    }
+    end_elements(out, count);
 }
 
 static void put_vips(FILE *out, const struct pool *pool, int family)
 {
-    char text[ADDR_TEXT_MAX];
     size_t count = 0;
 
-    for (size_t i = 0; i < pool->service_count; i++) {
-        const struct addr *vip = pool_vip(&pool->services[i], family);
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
+        const struct addr *vip = pool_vip(&pool->services[s], family);
         if (vip)
-            fprintf(out, "%s%s", count++ ? ", " : "", addr_format(vip, text));
+            put_element(out, vip, &count);
     }
+    end_elements(out, count);
 }
 
 static void put_set(FILE *out, const char *name, const struct pool *pool, const struct family *f,
                     void (*put)(FILE *, const struct pool *, int))
 {
-    fprintf(out, "  set %s%s {\n    type %s\n    elements = { ", name, f->suffix,
+    fprintf(out, "  set %s%s {\n    type %s\n", name, f->suffix,
             f->family == AF_INET ? "ipv4_addr" : "ipv6_addr");
     put(out, pool, f->family);
-    fprintf(out, " }\n  }\n");
+    fprintf(out, "  }\n");
 }
 
 /* What ikelb carries needs no connection tracking. */
@@ -105,8 +122,8 @@ static void put_base_chain(FILE *out, const char *name, const char *hook, const 
 
 static bool has_full_nat(const struct pool *pool, int family)
 {
-    for (size_t i = 0; i < pool->service_count; i++)
-        if (pool->services[i].mode == CONFIG_MODE_FULL_NAT && pool_vip(&pool->services[i], family))
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next)
+        if (pool->services[s].mode == CONFIG_MODE_FULL_NAT && pool_vip(&pool->services[s], family))
             return true;
     return false;
 }
@@ -159,20 +176,38 @@ static int run(const char *commands, const struct log *log)
     return err;
 }
 
-int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+/* The whole table, to be freed; NULL without memory. */
+static char *ruleset_text(const struct pool *pool, struct io_return_ports ports)
 {
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
 
     if (!out)
-        return -errno;
+        return NULL;
     put_ruleset(out, pool, ports);
-    int err = fclose(out) == 0 ? 0 : -errno;
-    if (!err)
-        err = run(text, log);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+{
+    char *text = ruleset_text(pool, ports);
+    const int err = text ? run(text, log) : -ENOMEM;
+
     free(text);
     return err;
+}
+
+uint64_t nft_fingerprint(const struct pool *pool, struct io_return_ports ports)
+{
+    char *text = ruleset_text(pool, ports);
+    const uint64_t hash = text ? XXH3_64bits(text, strlen(text)) : 0;
+
+    free(text);
+    return hash;
 }
 
 void nft_stop(const struct log *log)

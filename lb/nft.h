@@ -8,5 +8,8 @@
 /* Replaces the table in one transaction. 0, or ERR_LIBRARY after the kernel's reason has been logged. */
 int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
 
+/* A hash of the table's text; 0 without memory. */
+uint64_t nft_fingerprint(const struct pool *pool, struct io_return_ports ports);
+
 /* Removes it if it is there. */
 void nft_stop(const struct log *log);

@@ -73,7 +73,8 @@ static uint16_t replying_backend(const struct dataplane *dp, const struct packet
     if (!dp->is_shared[server])
         return dp->transparent_backend[server];
     const uint16_t hint = hints_find(dp->hints, &key);
-    *is_sure = hint != HINTS_NONE;
+    *is_sure = hint != HINTS_NONE && dp->bindings.pool->backends[hint].used &&
+               dp->bindings.pool->backends[hint].server == server;
     return *is_sure ? hint : dp->transparent_backend[server];
 }
 

@@ -90,7 +90,8 @@ void passive_probed(struct backend *backend, uint64_t now_ms)
 void passive_review(struct pool *pool, uint64_t now_ms)
 {
     for (size_t i = 0; i < pool->backend_count; i++)
-        judge(&pool->backends[i].passive, now_ms);
+        if (pool->backends[i].used)
+            judge(&pool->backends[i].passive, now_ms);
 }
 
 const char *passive_suspicion_name(enum suspicion suspicion)

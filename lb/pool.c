@@ -1,14 +1,7 @@
 #include "lb/pool.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-/* The names' hash is part of what two nodes must agree on, so its seed is fixed. */
-#define NAME_SEED UINT64_C(0x696b656c62)
 
 struct server_slot {
     struct addr addr;
@@ -16,89 +9,25 @@ struct server_slot {
     bool used;
 };
 
-static struct server_slot *server_slot(const struct pool *pool, const struct addr *addr)
+/* Half full at most, so that every search ends soon. */
+#define SERVER_SLOTS (2 * POOL_BACKENDS_MAX)
+_Static_assert((SERVER_SLOTS & (SERVER_SLOTS - 1)) == 0, "a hash is masked with it");
+
+struct pool *pool_create(void)
 {
-    uint32_t at = (uint32_t)addr_hash(addr, 0) & pool->server_index_mask;
-
-    while (pool->server_index[at].used && !addr_equal(&pool->server_index[at].addr, addr))
-        at = (at + 1) & pool->server_index_mask;
-    return &pool->server_index[at];
-}
-
-static uint16_t add_server(struct pool *pool, const struct addr *addr)
-{
-    struct server_slot *slot = server_slot(pool, addr);
-
-    if (!slot->used) {
-        *slot = (struct server_slot){.addr = *addr, .server = (uint16_t)pool->server_count, .used = true};
-        pool->servers[pool->server_count++] = *addr;
-    }
-    return slot->server;
-}
-
-static void add_backend(struct pool *pool, const struct config_backend *config, uint16_t service)
-{
-    struct backend *backend = &pool->backends[pool->backend_count++];
-
-    *backend = (struct backend){
-        .addr = config->address,
-        .service = service,
-        .server = add_server(pool, &config->address),
-        .weight = config->weight,
-        .seed = XXH3_64bits_withSeed(config->name, strlen(config->name), NAME_SEED),
-        .state = config->state,
-        .health = HEALTH_UNKNOWN,
-        .source = POOL_NONE,
-    };
-    memcpy(backend->name, config->name, sizeof backend->name);
-}
-
-static void add_service(struct pool *pool, const struct config_service *config)
-{
-    const uint16_t index = (uint16_t)pool->service_count++;
-    struct service *service = &pool->services[index];
-
-    *service = (struct service){
-        .mode = config->mode,
-        .schedule = config->schedule,
-        .vip_count = config->vip_count,
-        .persistence = config->persistence,
-        .first_backend = (uint16_t)pool->backend_count,
-        .backend_count = (uint16_t)config->backend_count,
-    };
-    memcpy(service->name, config->name, sizeof service->name);
-    memcpy(service->vips, config->vips, sizeof service->vips);
-    service->snat_count = config->snat_count;
-    for (size_t i = 0; i < config->snat_count; i++)
-        service->snats[i] = config->snats[i];
-    for (size_t i = 0; i < config->backend_count; i++)
-        add_backend(pool, &config->backends[i], index);
-}
-
-struct pool *pool_create(const struct config *config)
-{
-    size_t backends = 0;
-    size_t slots = 4;
     struct pool *pool = calloc(1, sizeof *pool);
 
-    assert(config->service_count > 0); /* config/ sees to it */
     if (!pool)
         return NULL;
-    for (size_t i = 0; i < config->service_count; i++)
-        backends += config->services[i].backend_count;
-    while (slots < 2 * backends)
-        slots *= 2;
-    pool->services = calloc(config->service_count, sizeof *pool->services);
-    pool->backends = calloc(backends, sizeof *pool->backends);
-    pool->servers = calloc(backends, sizeof *pool->servers);
-    pool->server_index = calloc(slots, sizeof *pool->server_index);
-    pool->server_index_mask = (uint32_t)slots - 1;
+    pool->first_service = POOL_NONE;
+    pool->services = calloc(POOL_SERVICES_MAX, sizeof *pool->services);
+    pool->backends = calloc(POOL_BACKENDS_MAX, sizeof *pool->backends);
+    pool->servers = calloc(POOL_BACKENDS_MAX, sizeof *pool->servers);
+    pool->server_index = calloc(SERVER_SLOTS, sizeof *pool->server_index);
     if (!pool->services || !pool->backends || !pool->servers || !pool->server_index) {
         pool_destroy(pool);
         return NULL;
     }
-    for (size_t i = 0; i < config->service_count; i++)
-        add_service(pool, &config->services[i]);
     return pool;
 }
 
@@ -111,6 +40,117 @@ void pool_destroy(struct pool *pool)
     free(pool->servers);
     free(pool->server_index);
     free(pool);
+}
+
+/* All but the arrays' addresses. What was never used is all zero, as calloc() has left it. */
+static void copy_content(struct pool *to, const struct pool *from)
+{
+    const struct pool arrays = *to;
+
+    *to = *from;
+    to->services = arrays.services;
+    to->backends = arrays.backends;
+    to->servers = arrays.servers;
+    to->server_index = arrays.server_index;
+    memset(to->services, 0, arrays.service_count * sizeof *to->services);
+    memset(to->backends, 0, arrays.backend_count * sizeof *to->backends);
+    memset(to->servers, 0, arrays.server_count * sizeof *to->servers);
+    memcpy(to->services, from->services, from->service_count * sizeof *to->services);
+    memcpy(to->backends, from->backends, from->backend_count * sizeof *to->backends);
+    memcpy(to->servers, from->servers, from->server_count * sizeof *to->servers);
+    memcpy(to->server_index, from->server_index, SERVER_SLOTS * sizeof *to->server_index);
+}
+
+struct pool *pool_copy(const struct pool *pool)
+{
+    struct pool *copy = pool_create();
+
+    if (copy)
+        copy_content(copy, pool);
+    return copy;
+}
+
+void pool_restore(struct pool *pool, const struct pool *copy)
+{
+    copy_content(pool, copy);
+}
+
+uint16_t pool_find_service(const struct pool *pool, const char *name)
+{
+    uint16_t s = pool->first_service;
+
+    while (s != POOL_NONE && strcmp(pool->services[s].name, name) != 0)
+        s = pool->services[s].next;
+    return s;
+}
+
+uint16_t pool_find_backend(const struct pool *pool, uint16_t service, const char *name)
+{
+    uint16_t i = pool->services[service].first_backend;
+
+    while (i != POOL_NONE && strcmp(pool->backends[i].name, name) != 0)
+        i = pool->backends[i].next;
+    return i;
+}
+
+/* The slot that holds the address, or the empty one where it belongs. */
+static struct server_slot *server_slot(const struct pool *pool, const struct addr *addr)
+{
+    uint32_t at = (uint32_t)addr_hash(addr, 0) & (SERVER_SLOTS - 1);
+
+    while (pool->server_index[at].used && !addr_equal(&pool->server_index[at].addr, addr))
+        at = (at + 1) & (SERVER_SLOTS - 1);
+    return &pool->server_index[at];
+}
+
+static void enter_server(struct pool *pool, uint16_t server)
+{
+    const struct addr *addr = &pool->servers[server].addr;
+
+    *server_slot(pool, addr) = (struct server_slot){.addr = *addr, .server = server, .used = true};
+}
+
+/* There is always one: no more servers are in use than backends. */
+static uint16_t free_server(const struct pool *pool)
+{
+    uint16_t server = 0;
+
+    while (pool->servers[server].used)
+        server++;
+    return server;
+}
+
+static uint16_t server_of(struct pool *pool, const struct addr *addr)
+{
+    const struct server_slot *slot = server_slot(pool, addr);
+
+    if (slot->used)
+        return slot->server;
+    const uint16_t server = free_server(pool);
+    pool->servers[server] = (struct server){.addr = *addr, .used = true};
+    if (pool->server_count <= server)
+        pool->server_count = server + 1U;
+    enter_server(pool, server);
+    return server;
+}
+
+void pool_index_servers(struct pool *pool)
+{
+    memset(pool->server_index, 0, SERVER_SLOTS * sizeof *pool->server_index);
+    for (size_t i = 0; i < pool->server_count; i++)
+        pool->servers[i].used = false;
+    for (size_t i = 0; i < pool->backend_count; i++) {
+        const struct backend *backend = &pool->backends[i];
+        if (!backend->used || backend->server == POOL_NONE)
+            continue;
+        pool->servers[backend->server].used = true; /* flows refer to it by this index */
+        enter_server(pool, backend->server);
+    }
+    for (size_t i = 0; i < pool->backend_count; i++) {
+        struct backend *backend = &pool->backends[i];
+        if (backend->used && backend->server == POOL_NONE)
+            backend->server = server_of(pool, &backend->addr);
+    }
 }
 
 uint16_t pool_find_server(const struct pool *pool, const struct addr *addr)
@@ -130,8 +170,8 @@ const struct addr *pool_vip(const struct service *service, int family)
 
 bool pool_is_vip(const struct pool *pool, const struct addr *addr)
 {
-    for (size_t i = 0; i < pool->service_count; i++) {
-        const struct addr *vip = pool_vip(&pool->services[i], addr_family(addr));
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
+        const struct addr *vip = pool_vip(&pool->services[s], addr_family(addr));
         if (vip && addr_equal(vip, addr))
             return true;
     }
@@ -142,7 +182,7 @@ int pool_fitness(const struct backend *backend)
 {
     const int avoided = backend->passive.avoided ? 0 : 2;
 
-    if (backend->state != CONFIG_STATE_ENABLED)
+    if (backend->state != CONFIG_STATE_ENABLED || backend->removed)
         return 0;
     switch (backend->health) {
     case HEALTH_UP:
@@ -160,10 +200,16 @@ bool pool_is_lost(const struct backend *backend)
     return backend->health == HEALTH_DOWN || backend->state == CONFIG_STATE_DISABLED;
 }
 
+bool pool_is_draining(const struct backend *backend)
+{
+    return backend->state == CONFIG_STATE_DRAIN ||
+           (backend->removed && backend->state != CONFIG_STATE_DISABLED);
+}
+
 bool pool_has_fit(const struct pool *pool, const struct service *service, int family)
 {
-    for (uint16_t i = 0; i < service->backend_count; i++) {
-        const struct backend *backend = &pool->backends[service->first_backend + i];
+    for (uint16_t i = service->first_backend; i != POOL_NONE; i = pool->backends[i].next) {
+        const struct backend *backend = &pool->backends[i];
         if (addr_family(&backend->addr) == family && pool_fitness(backend) > 0)
             return true;
     }

@@ -1,7 +1,10 @@
 /*
- * The pool: services and backends as the daemon runs them, built from the configuration. Operator state and
- * health are kept apart; who may get a new client follows from both. All other parts name services and
- * backends by index.
+ * The pool: services and backends as the daemon runs them, built from the configuration (lb/pool_config.h).
+ * Operator state and health are kept apart; who may get a new client follows from both.
+ *
+ * All other parts name services, backends and servers by index. An index stays what it is as long as anything
+ * refers to it, also through a reload: what the configuration has no more is `removed` and goes when its last
+ * client has gone; its index is then given to something else as late as possible.
  */
 #pragma once
 
@@ -65,14 +68,27 @@ struct passive {
     uint64_t probe_ms;       /* the latest answered probe */
 };
 
+#define POOL_NONE UINT16_MAX
+
+/* Room for what is removed beside everything that a configuration can have. */
+#define POOL_SERVICES_MAX (2 * CONFIG_SERVICES_MAX)
+#define POOL_BACKENDS_MAX (2 * CONFIG_BACKENDS_MAX)
+
+/* A removed one whose name is taken again goes on as "NAME@ADDRESS". */
+#define POOL_NAME_MAX (CONFIG_NAME_MAX + ADDR_TEXT_MAX)
+
 struct backend {
-    char name[CONFIG_NAME_MAX];
+    char name[POOL_NAME_MAX];
     struct addr addr;
+    bool used;        /* false: there is nothing at this index */
+    bool removed;     /* the configuration has it no more: it is drained, then it goes */
+    uint16_t next;    /* of the service's backends, in the order of the configuration; POOL_NONE ends it */
     uint16_t service; /* index of its service */
     uint16_t server;  /* index of its address: backends of several services may be one server */
     uint32_t weight;
-    uint64_t seed; /* hash of the name, for rendezvous hashing */
-    enum config_state state;
+    uint64_t seed;                /* hash of the name, for rendezvous hashing */
+    enum config_state state;      /* of the configuration, or what an operator has said since */
+    enum config_state configured; /* of the configuration */
     enum health_state health;
     uint32_t probe_us;            /* round trip of the last answered probe; 0: none yet */
     struct histogram probe_times; /* of all answered probes */
@@ -82,6 +98,7 @@ struct backend {
     uint16_t source;                  /* full-nat without `snat`: index of the source address, or SNAT_NONE */
     uint32_t mtu;                     /* path MTU towards it, bytes; 0: not known */
     bool unroutable;                  /* the kernel knows no way to it */
+    uint32_t flows;                   /* flows that lead here */
     uint32_t clients;                 /* pins that point here ... */
     uint32_t clients_at[STAGE_COUNT]; /* ... and of these, by their stage; see tracking_set_stage() */
     uint64_t new_clients_total;       /* pins ever made */
@@ -96,7 +113,11 @@ struct backend {
 enum roam { ROAM_MOBIKE, ROAM_REBIND, ROAM_COUNT };
 
 struct service {
-    char name[CONFIG_NAME_MAX];
+    char name[POOL_NAME_MAX];
+    bool used;                        /* false: there is nothing at this index */
+    bool removed;                     /* the configuration has it no more, nor any of its backends */
+    uint16_t next;                    /* in the order of the configuration; POOL_NONE ends it */
+    uint16_t first_backend;           /* the others follow by their `next`; POOL_NONE: none */
     uint64_t failovers_total;         /* handshakes that were moved from a backend that did not answer */
     uint64_t roams_total[ROAM_COUNT]; /* confirmed moves */
     uint64_t conflicts_total; /* handshakes kept away from their backend by a flow in use (lb/steer.h) */
@@ -105,8 +126,6 @@ struct service {
     struct addr vips[CONFIG_VIPS_MAX];
     size_t vip_count;
     struct config_persistence persistence;
-    uint16_t first_backend; /* its backends are pool->backends[first_backend .. + backend_count - 1] */
-    uint16_t backend_count;
     struct addr snats[CONFIG_SNATS_MAX]; /* full-nat; none: each backend's own */
     uint16_t sources[CONFIG_SNATS_MAX];  /* their indices in lb/snat, which lb/bindings fills in */
     size_t snat_count;
@@ -115,24 +134,45 @@ struct service {
     uint64_t no_room_ms;    /* when a client was last refused a pin or a flow for want of room; 0: never */
 };
 
+/* A distinct backend address. */
+struct server {
+    struct addr addr;
+    bool used;
+};
+
+/* The arrays have room for everything and never move; from the counts on nothing was ever used. */
 struct pool {
     struct service *services;
     size_t service_count;
+    uint16_t first_service; /* in use; the others follow by their `next` */
+    uint16_t service_hand;  /* where the search for a free index goes on */
+    uint16_t backend_hand;
     struct backend *backends;
     size_t backend_count;
-    struct addr *servers; /* the distinct backend addresses */
+    struct server *servers; /* POOL_BACKENDS_MAX */
     size_t server_count;
+    struct server_slot *server_index; /* by address */
     uint64_t sampled_ms;
-    struct server_slot *server_index;
-    uint32_t server_index_mask;
     uint64_t fragments_lost_ms; /* when IP fragments were last lost in numbers (lb/alarms.h); 0: never */
 };
 
-#define POOL_NONE UINT16_MAX
-
-/* A pool for this configuration; the configuration may go afterwards. NULL without memory. */
-struct pool *pool_create(const struct config *config);
+/* An empty pool, to be filled by pool_config_apply(). NULL without memory. */
+struct pool *pool_create(void);
 void pool_destroy(struct pool *pool);
+
+/*
+ * Makes `pool` what it was when `copy` was made of it: for a change that turns out to be impossible before
+ * any packet has seen it. NULL without memory.
+ */
+struct pool *pool_copy(const struct pool *pool);
+void pool_restore(struct pool *pool, const struct pool *copy);
+
+/* Index of the service, or of the service's backend, of that name; POOL_NONE if there is none. */
+uint16_t pool_find_service(const struct pool *pool, const char *name);
+uint16_t pool_find_backend(const struct pool *pool, uint16_t service, const char *name);
+
+/* Gives each backend its server, the same for the same address, and frees those that have none any more. */
+void pool_index_servers(struct pool *pool);
 
 /* Index of the server with that address, or POOL_NONE. */
 uint16_t pool_find_server(const struct pool *pool, const struct addr *addr);
@@ -152,6 +192,9 @@ int pool_fitness(const struct backend *backend);
 
 /* Must a client that starts a new handshake leave this backend? True when it is down or disabled. */
 bool pool_is_lost(const struct backend *backend);
+
+/* Does it keep its clients, but get no new ones? By an operator's word, or because it was removed. */
+bool pool_is_draining(const struct backend *backend);
 
 /* Any backend of the service that may get a new client of that address family? */
 bool pool_has_fit(const struct pool *pool, const struct service *service, int family);

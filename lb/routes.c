@@ -50,6 +50,16 @@ size_t routes_refresh(struct bindings *b, size_t first, size_t count, const stru
     size_t i = first;
 
     for (; i < b->pool->backend_count && i < first + count; i++)
-        refresh(b, &b->pool->backends[i], log);
+        if (b->pool->backends[i].used)
+            refresh(b, &b->pool->backends[i], log);
     return i < b->pool->backend_count ? i : 0;
+}
+
+void routes_refresh_new(struct bindings *b, const struct log *log)
+{
+    for (size_t i = 0; i < b->pool->backend_count; i++) {
+        struct backend *backend = &b->pool->backends[i];
+        if (backend->used && backend->mtu == 0 && !backend->unroutable)
+            refresh(b, backend, log);
+    }
 }

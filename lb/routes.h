@@ -12,3 +12,6 @@
  * logged once.
  */
 size_t routes_refresh(struct bindings *b, size_t first, size_t count, const struct log *log);
+
+/* Asks about every backend of which nothing is known yet. */
+void routes_refresh_new(struct bindings *b, const struct log *log);

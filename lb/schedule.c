@@ -22,8 +22,8 @@ static struct candidates find_candidates(const struct pool *pool, uint16_t servi
 {
     struct candidates c = {.service = &pool->services[service], .family = addr_family(&key->client)};
 
-    for (uint16_t i = 0; i < c.service->backend_count; i++) {
-        const struct backend *backend = &pool->backends[c.service->first_backend + i];
+    for (uint16_t i = c.service->first_backend; i != POOL_NONE; i = pool->backends[i].next) {
+        const struct backend *backend = &pool->backends[i];
         const int fitness = pool_fitness(backend);
         if (addr_family(&backend->addr) != c.family || fitness < c.fitness || fitness == 0)
             continue;
@@ -64,8 +64,7 @@ static uint16_t pick_hash(const struct pool *pool, const struct candidates *c, c
     uint16_t best = POOL_NONE;
     double best_score = 0;
 
-    for (uint16_t i = 0; i < c->service->backend_count; i++) {
-        const uint16_t index = (uint16_t)(c->service->first_backend + i);
+    for (uint16_t index = c->service->first_backend; index != POOL_NONE; index = pool->backends[index].next) {
         const struct backend *backend = &pool->backends[index];
         if (!is_candidate(c, backend) || (bounded && is_over_bound(c, backend)))
             continue;
@@ -82,8 +81,7 @@ static uint16_t pick_least_clients(const struct pool *pool, const struct candida
 {
     uint16_t best = POOL_NONE;
 
-    for (uint16_t i = 0; i < c->service->backend_count; i++) {
-        const uint16_t index = (uint16_t)(c->service->first_backend + i);
+    for (uint16_t index = c->service->first_backend; index != POOL_NONE; index = pool->backends[index].next) {
         const struct backend *backend = &pool->backends[index];
         if (!is_candidate(c, backend))
             continue;
@@ -101,8 +99,7 @@ static uint16_t pick_round_robin(struct pool *pool, const struct candidates *c)
 {
     uint16_t best = POOL_NONE;
 
-    for (uint16_t i = 0; i < c->service->backend_count; i++) {
-        const uint16_t index = (uint16_t)(c->service->first_backend + i);
+    for (uint16_t index = c->service->first_backend; index != POOL_NONE; index = pool->backends[index].next) {
         struct backend *backend = &pool->backends[index];
         if (!is_candidate(c, backend))
             continue;
@@ -152,8 +149,7 @@ uint16_t schedule_pick_after(const struct pool *pool, uint16_t service, const st
 
     if (c.fitness == 0)
         return POOL_NONE;
-    for (uint16_t i = 0; i < c.service->backend_count; i++) {
-        const uint16_t index = (uint16_t)(c.service->first_backend + i);
+    for (uint16_t index = c.service->first_backend; index != POOL_NONE; index = pool->backends[index].next) {
         if (index == current || !is_candidate(&c, &pool->backends[index]))
             continue;
         const double s = score(&pool->backends[index], key);

@@ -103,6 +103,34 @@ static bool must_fail_over(const struct bindings *b, const struct steer_request 
            may_fail_over(b, pin, story, now_ms);
 }
 
+/* A client that was quiet for so long and then begins anew has most likely no tunnel any more. */
+static uint32_t rest_ms(const struct service *service)
+{
+    const struct config_persistence *limits = &service->persistence;
+    const uint32_t part_ms = limits->idle_timeout_ms / STEER_REST_PART;
+
+    return part_ms > limits->half_open_timeout_ms ? part_ms : limits->half_open_timeout_ms;
+}
+
+/* Nothing has come from the client or gone to it for that long, as far as its latest ports tell. */
+static bool is_at_rest(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+{
+    const uint32_t limit_ms = rest_ms(&b->pool->services[pin->service]);
+    bool any = false;
+
+    if (pin->flow_count == 0)
+        return (uint32_t)now_ms - pin->seen_ms >= limit_ms;
+    for (int port = 0; port < IKE_PORT_COUNT; port++) {
+        const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
+        if (flow == FLOW_NONE)
+            continue;
+        if ((uint32_t)now_ms - flows_get(b->flows, flow)->seen_ms < limit_ms)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 /* Where the client's pin leads, after it has moved if it must. */
 static struct steer_choice steer_pinned(struct bindings *b, const struct steer_request *request,
                                         uint32_t index, uint64_t now_ms)
@@ -116,6 +144,10 @@ static struct steer_choice steer_pinned(struct bindings *b, const struct steer_r
         return choice;
     if (pool_is_lost(&b->pool->backends[pin->backend])) {
         choice.backend = schedule_pick(b->pool, request->service, &key);
+    } else if (pool_is_draining(&b->pool->backends[pin->backend]) && is_at_rest(b, pin, now_ms)) {
+        const uint16_t next = schedule_pick(b->pool, request->service, &key);
+        if (next != POOL_NONE)
+            choice.backend = next;
     } else if (must_fail_over(b, request, index, now_ms)) {
         const uint16_t next = schedule_pick_after(b->pool, request->service, &key, pin->backend);
         if (next != POOL_NONE) {

@@ -15,6 +15,12 @@
 /* A client that has been proved at a backend takes it for dead after so many unanswered messages. */
 #define STEER_SURE_AFTER 2
 
+/*
+ * A client at a backend that is being drained may go elsewhere with a new handshake after so many parts of
+ * idle_timeout without a packet, and half_open_timeout at least.
+ */
+#define STEER_REST_PART 4
+
 /* What is asked. */
 struct steer_request {
     uint16_t service;
@@ -60,8 +66,8 @@ uint32_t steer_session(const struct bindings *b, uint16_t service, const struct 
  *    (sessions_may_move()); over that there is no pin.
  * 3. ESP whose SPI was seen on flows of the same address to exactly one backend: that backend.
  * 4. The client has a pin: its backend. If the packet opens an IKE SA the pin moves to the schedule's choice
- *    away from a lost backend, or to the next in rank away from one that has not answered the same message
- *    before.
+ *    away from a lost backend, or, after a long rest, from one that is being drained; or to the next in rank
+ *    away from one that has not answered the same message before.
  * 5. A new client: the schedule chooses if the packet opens a new IKE SA, else source-hash; a pin is made.
  * 6. There is no room for a pin: source-hash, which needs no memory, so that nobody is refused.
  */

@@ -109,6 +109,34 @@ static bool must_fail_over(const struct model *m, uint32_t pin, const struct ike
            m->now_ms - s->seen_ms >= STEER_RETRANSMISSION_MS && may_fail_over(m, pin, s);
 }
 
+/* The flow of one of the pin's latest ports, or MODEL_NONE. */
+static uint32_t latest_flow(const struct model *m, uint32_t pin, int port)
+{
+    const struct model_pin *p = &m->pins[pin];
+    const struct endpoint client = {p->client, p->ports[port]};
+    const uint32_t flow = model_tables_find_flow(m, p->service, (enum ike_port)port, client);
+
+    return flow != MODEL_NONE && m->flows[flow].pin == pin ? flow : MODEL_NONE;
+}
+
+/* A quarter of the idle timeout without a packet, and half_open_timeout at least. */
+static bool is_at_rest(const struct model *m, uint32_t pin)
+{
+    const struct config_persistence *limits = &m->pool->services[m->pins[pin].service].persistence;
+    const uint32_t quarter_ms = limits->idle_timeout_ms / 4;
+    const uint32_t rest_ms =
+        quarter_ms < limits->half_open_timeout_ms ? limits->half_open_timeout_ms : quarter_ms;
+    const uint32_t at_500 = latest_flow(m, pin, IKE_PORT_500);
+    const uint32_t at_4500 = latest_flow(m, pin, IKE_PORT_4500);
+
+    if (!model_tables_has_flow(m, pin))
+        return m->now_ms - m->pins[pin].seen_ms >= rest_ms;
+    if (at_500 == MODEL_NONE && at_4500 == MODEL_NONE)
+        return false;
+    return (at_500 == MODEL_NONE || m->now_ms - m->flows[at_500].seen_ms >= rest_ms) &&
+           (at_4500 == MODEL_NONE || m->now_ms - m->flows[at_4500].seen_ms >= rest_ms);
+}
+
 /* Rule 3: where the pin leads, which may have to move for it. */
 static struct place lead(struct model *m, uint32_t pin, const struct packet *p, const struct ike_datagram *d)
 {
@@ -120,6 +148,11 @@ static struct place lead(struct model *m, uint32_t pin, const struct packet *p, 
         if (next == POOL_NONE)
             return (struct place){.backend = POOL_NONE, .pin = MODEL_NONE, .session = MODEL_NONE};
         pinned->backend = next;
+    } else if (model_steer_opens(d) && pool_is_draining(&m->pool->backends[pinned->backend]) &&
+               is_at_rest(m, pin)) {
+        const uint16_t next = ask_schedule(m, p->service, &key);
+        if (next != POOL_NONE)
+            pinned->backend = next;
     } else if (model_steer_opens(d) && must_fail_over(m, pin, d)) {
         const uint16_t next = schedule_pick_after(m->pool, p->service, &key, pinned->backend);
         if (next != POOL_NONE)

@@ -94,6 +94,15 @@ bool model_tables_has_pin_room(const struct model *m, bool confirmed)
     return count < m->max_clients && (confirmed || unconfirmed < m->max_clients / BINDINGS_UNCONFIRMED_PART);
 }
 
+bool model_tables_has_flow(const struct model *m, uint32_t pin)
+{
+    for (uint32_t i = 0; i < m->top; i++) {
+        if (m->flows[i].used && m->flows[i].pin == pin)
+            return true;
+    }
+    return false;
+}
+
 bool model_tables_has_flow_room(const struct model *m, bool confirmed)
 {
     const uint32_t room = m->max_clients * BINDINGS_FLOWS_PER_CLIENT;

@@ -124,6 +124,9 @@ uint32_t model_tables_find_begun(const struct model *m, uint32_t pin, const stru
 
 bool model_tables_has_pin_room(const struct model *m, bool confirmed);
 
+/* Does any flow belong to the pin? */
+bool model_tables_has_flow(const struct model *m, uint32_t pin);
+
 bool model_tables_has_flow_room(const struct model *m, bool confirmed);
 
 void model_tables_end_pin(struct model *m, uint32_t pin);

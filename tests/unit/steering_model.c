@@ -93,21 +93,12 @@ static uint32_t oldest_pin(struct model *m)
     return pin;
 }
 
-static bool has_flow(const struct model *m, uint32_t pin)
-{
-    for (uint32_t i = 0; i < m->top; i++) {
-        if (m->flows[i].used && m->flows[i].pin == pin)
-            return true;
-    }
-    return false;
-}
-
 static void end_flow(struct model *m, uint32_t flow, uint32_t own, uint32_t keep)
 {
     const uint32_t pin = m->flows[flow].pin;
 
     m->flows[flow].used = false;
-    if (pin != own && pin != keep && !has_flow(m, pin) && !m->pins[pin].confirmed)
+    if (pin != own && pin != keep && !model_tables_has_flow(m, pin) && !m->pins[pin].confirmed)
         model_tables_end_pin(m, pin);
 }
 
@@ -122,7 +113,7 @@ static void end_pin_early(struct model *m, uint32_t pin, uint32_t keep)
         if (flow != MODEL_NONE && m->flows[flow].pin == pin)
             m->flows[flow].used = false;
     }
-    if (!has_flow(m, pin))
+    if (!model_tables_has_flow(m, pin))
         model_tables_end_pin(m, pin);
     else
         end_flow(m, oldest_flow(m), MODEL_NONE, keep);
@@ -319,7 +310,7 @@ static bool is_pin_due(const struct model *m, uint32_t pin)
     const struct model_pin *p = &m->pins[pin];
     const struct config_persistence *t = &m->pool->services[p->service].persistence;
 
-    if (has_flow(m, pin))
+    if (model_tables_has_flow(m, pin))
         return false;
     if (!p->confirmed)
         return m->now_ms - p->born_ms >= t->half_open_timeout_ms;

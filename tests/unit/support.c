@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "ike/notify.h"
+#include "lb/pool_config.h"
 #include "tests/unit/unit.h"
 
 #define DEFAULT_IDLE_MS      3600000
@@ -70,8 +71,9 @@ struct pool *support_pool(const struct support_service *services, size_t count)
         s->backends = &backends[i * SUPPORT_BACKENDS_MAX];
         s->backend_count = fill_backends(s->backends, from->backends);
     }
-    struct pool *pool = pool_create(&config);
+    struct pool *pool = pool_create();
     assert_non_null(pool);
+    assert_int_equal(pool_config_apply(pool, &config, NULL), 0);
     for (size_t i = 0; i < pool->backend_count; i++)
         pool->backends[i].health = HEALTH_UP;
     free(made);
@@ -382,6 +384,19 @@ static void check_sessions(struct bindings *b)
     assert_int_equal(count, 0);
 }
 
+static void check_flow_counts(const struct bindings *b)
+{
+    uint32_t cursor = 0, budget = UINT32_MAX, index;
+    uint32_t *counts = calloc(b->pool->backend_count, sizeof *counts);
+
+    assert_non_null(counts);
+    while ((index = flows_next(b->flows, &cursor, &budget)) != FLOW_NONE)
+        counts[flows_get(b->flows, index)->backend]++;
+    for (size_t i = 0; i < b->pool->backend_count; i++)
+        assert_int_equal(b->pool->backends[i].flows, counts[i]);
+    free(counts);
+}
+
 static void check_client_counts(const struct backend *backend, const client_counts clients)
 {
     uint32_t sum = 0;
@@ -402,6 +417,7 @@ void support_check_bindings(struct bindings *b)
     check_flows(b, flows_by_pin);
     check_pins(b, flows_by_pin, clients);
     check_sessions(b);
+    check_flow_counts(b);
     for (size_t i = 0; i < b->pool->backend_count; i++)
         check_client_counts(&b->pool->backends[i], clients[i]);
     free(flows_by_pin);

@@ -93,7 +93,7 @@ static void test_silent(void **state)
     const uint16_t first = service->first_backend;
 
     (void)state;
-    assert_int_equal(service->backend_count, 2);
+    assert_int_equal(pool->backends[first].next, first + 1);
     pool->backends[first].passive.suspicion = SUSPICION_SILENT;
     assert_int_equal(alarms_of(pool, service, 1000), 0);
     pool->backends[first + 1].passive.suspicion = SUSPICION_SILENT;

@@ -84,6 +84,18 @@ static uint32_t any_pin(struct random_life *life)
     return pins_next(life->b.pins, &cursor, &budget);
 }
 
+static uint16_t any_backend(struct random_life *life, uint16_t service)
+{
+    const struct pool *pool = life->b.pool;
+    uint16_t chosen = POOL_NONE;
+    uint32_t seen = 0;
+
+    for (uint16_t i = pool->services[service].first_backend; i != POOL_NONE; i = pool->backends[i].next)
+        if (support_random_below(&life->random, ++seen) == 0)
+            chosen = i;
+    return chosen;
+}
+
 static void step_life(struct random_life *life)
 {
     struct bindings *b = &life->b;
@@ -98,9 +110,7 @@ static void step_life(struct random_life *life)
     } else if (what < 80 && flow != FLOW_NONE) {
         bindings_remove_flow(b, flow);
     } else if (what < 84 && pin != PIN_NONE) {
-        const struct service *s = &b->pool->services[pins_get(b->pins, pin)->service];
-        bindings_move_pin(
-            b, pin, (uint16_t)(s->first_backend + support_random_below(&life->random, s->backend_count)));
+        bindings_move_pin(b, pin, any_backend(life, pins_get(b->pins, pin)->service));
     } else if (what < 86) {
         const struct endpoint client = {.addr = support_addr_v4(support_random_below(&life->random, 60))};
         room_make(b, (uint16_t)support_random_below(&life->random, 3), &client, PIN_NONE, 0);

@@ -139,8 +139,10 @@ static void test_long_list_is_cut(void **state)
     char error[CLIENTS_ERROR_MAX];
 
     assert_non_null(backends);
-    for (int i = 0; i < CONFIG_BACKENDS_MAX; i++)
+    for (int i = 0; i < CONFIG_BACKENDS_MAX; i++) {
+        backends[i].used = true;
         snprintf(backends[i].name, sizeof backends[i].name, "%063d", i);
+    }
     large.backends = backends;
     large.backend_count = CONFIG_BACKENDS_MAX;
     assert_int_equal(clients_query_read(&large, &query, 1, &q, error), ERR_NOT_FOUND);

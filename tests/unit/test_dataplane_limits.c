@@ -426,7 +426,7 @@ static void test_shared_server_with_a_living_tunnel(void **state)
     twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
     twins[1].vips[0] = "203.0.113.11";
     support_net_init(&net, twins, 2, MAX_CLIENTS);
-    const struct addr server = net.pool->servers[0];
+    const struct addr server = net.pool->servers[0].addr;
     establish(&net, 1);
     for (int i = 0; i < 5; i++) {
         net.now_ms += 2000; /* half_open_timeout is 3000 */
@@ -453,7 +453,7 @@ static void test_shared_servers_after_a_restart(void **state)
     twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
     twins[1].vips[0] = "203.0.113.11";
     support_net_init(&net, twins, 2, MAX_CLIENTS);
-    const struct addr server = net.pool->servers[0];
+    const struct addr server = net.pool->servers[0].addr;
     assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).action,
                      VERDICT_TO_CLIENT);
     assert_int_equal(flows_count(net.dp.bindings.flows) + pins_count(net.dp.bindings.pins), 0);

@@ -39,7 +39,8 @@ static void test_built_from_configuration(void **state)
     assert_int_equal(vpn->persistence.half_open_timeout_ms, 700);
     assert_int_equal(full->mode, CONFIG_MODE_FULL_NAT);
     assert_int_equal(full->first_backend, 3);
-    assert_int_equal(full->backend_count, 2);
+    assert_int_equal(pool->backends[3].next, 4);
+    assert_int_equal(pool->backends[4].next, POOL_NONE);
     assert_int_equal(full->snat_count, 2);
     const struct addr snat = support_addr("10.0.0.201");
     assert_true(addr_equal(&full->snats[1], &snat));
@@ -77,11 +78,13 @@ static void test_lookups(void **state)
 static void test_many_servers(void **state)
 {
     static char names[64][SUPPORT_BACKENDS_MAX][8], texts[64][SUPPORT_BACKENDS_MAX][16];
+    static char vips[64][16];
     struct support_service many[64] = {{0}};
 
     (void)state;
     for (unsigned s = 0; s < 64; s++) {
-        many[s] = (struct support_service){.name = "s", .vips = {"203.0.113.1"}};
+        many[s] = (struct support_service){.name = "s", .vips = {vips[s]}};
+        snprintf(vips[s], sizeof vips[s], "203.0.113.%u", s);
         for (unsigned b = 0; b < SUPPORT_BACKENDS_MAX; b++) {
             snprintf(names[s][b], sizeof names[s][b], "b%u", b);
             snprintf(texts[s][b], sizeof texts[s][b], "10.1.%u.%u", s, b);

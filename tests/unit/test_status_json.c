@@ -28,20 +28,23 @@ static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
     "\"tables\":{\"pins\":{\"entries\":2,\"capacity\":100},\"flows\":{\"entries\":1,\"capacity\":200},"
     "\"sessions\":{\"entries\":1,\"capacity\":100}},"
-    "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
+    "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\",\"removed\":"
+    "false,"
     "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[\"no backend of one address family, IPv4 or IPv6, "
     "is up: "
     "new clients of that family are dropped\",\"" REFUSING "\"],"
     "\"failovers_total\":41,\"roams_total\":{\"mobike\":42,\"rebind\":43},\"conflicts_total\":44,"
     "\"backends\":["
-    "{\"name\":\"vpn1\",\"address\":\"198.51.100.1\",\"weight\":100,\"state\":\"enabled\",\"health\":\"up\","
+    "{\"name\":\"vpn1\",\"address\":\"198.51.100.1\",\"weight\":100,\"state\":\"enabled\",\"removed\":false,"
+    "\"health\":\"up\","
     "\"clients\":2,\"new_clients_total\":2,\"init_unanswered_total\":5,"
     "\"rx_packets\":11,\"rx_bytes\":12,\"tx_packets\":13,\"tx_bytes\":14,"
     "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"probe_ms\":0.834,\"fragmentation\":true,"
     "\"suspect\":\"refusing\",\"handshakes\":{\"init_sent\":21,\"init_answered\":22,\"auth_sent\":23,"
     "\"auth_answered\":24,\"established\":25,\"answered\":26,\"unanswered\":5,\"stalled\":27,"
     "\"auth_unanswered\":28,\"large_in\":29,\"large_out\":30}},"
-    "{\"name\":\"vpn2\",\"address\":\"2001:db8::2\",\"weight\":7,\"state\":\"drain\",\"health\":\"unknown\","
+    "{\"name\":\"vpn2\",\"address\":\"2001:db8::2\",\"weight\":7,\"state\":\"drain\",\"removed\":true,"
+    "\"health\":\"unknown\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
     "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":null,"
@@ -49,10 +52,12 @@ static const char expected[] =
     "\"handshakes\":{\"init_sent\":0,\"init_answered\":0,\"auth_sent\":0,\"auth_answered\":0,\"established\":"
     "0,"
     "\"answered\":0,\"unanswered\":0,\"stalled\":0,\"auth_unanswered\":0,\"large_in\":0,\"large_out\":0}}]},"
-    "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"least-clients\",\"vip\":[\"192.0.2.2\"],"
+    "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"least-clients\",\"removed\":false,\"vip\":[\"192."
+    "0.2.2\"],"
     "\"alarms\":[\"no backend is up: new clients are dropped\"],"
     "\"failovers_total\":0,\"roams_total\":{\"mobike\":0,\"rebind\":0},\"conflicts_total\":0,\"backends\":["
-    "{\"name\":\"vpn1\",\"address\":\"198.51.100.3\",\"weight\":100,\"state\":\"enabled\",\"health\":"
+    "{\"name\":\"vpn1\",\"address\":\"198.51.100.3\",\"weight\":100,\"state\":\"enabled\",\"removed\":false,"
+    "\"health\":"
     "\"down\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
@@ -108,6 +113,7 @@ static void prepare(struct support_net *net)
     net->pool->services[0].roams_total[ROAM_REBIND] = 43;
     net->pool->services[0].conflicts_total = 44;
     b[1].health = HEALTH_UNKNOWN;
+    b[1].removed = true;
     b[2].health = HEALTH_DOWN;
     b[2].probe_us = 1234500;
     b[2].fragmentation = FRAGMENTATION_NO;
@@ -194,7 +200,9 @@ static void test_slices(void **state)
         slices++;
     fclose(out);
     body.destroy(body.state);
-    assert_int_equal(slices, (net.pool->backend_count + BODY_SLICE_ROWS - 1) / BODY_SLICE_ROWS);
+    /* A service's head and end are a row each. */
+    const size_t rows = net.pool->backend_count + 2 * net.pool->service_count;
+    assert_int_equal(slices, (rows + BODY_SLICE_ROWS - 1) / BODY_SLICE_ROWS);
     support_net_deinit(&net);
     free(many);
 }
