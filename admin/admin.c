@@ -153,6 +153,11 @@ struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *setting
     return admin;
 }
 
+void admin_set_token(struct admin *admin, const struct token *token)
+{
+    admin->token = *token;
+}
+
 static void on_part_closed(void *ctx)
 {
     struct admin *admin = ctx;

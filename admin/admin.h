@@ -26,6 +26,9 @@ struct admin_settings {
  * tcp_socket_listen() and token_read()). Then run the loop on, too: it may have to let go of handles. */
 struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *settings, int *err);
 
+/* From now on this token allows changes over the network; an empty one: none does. */
+void admin_set_token(struct admin *admin, const struct token *token);
+
 /*
  * Removes the socket and cuts all connections at once. Memory is freed, and closed(ctx) called (if not NULL),
  * when the loop has let go of the handles: run it on. NULL calls closed(ctx) at once.

@@ -12,12 +12,14 @@
 #include "admin/admin.h"
 #include "app/privileges.h"
 #include "app/probes.h"
+#include "app/reload.h"
 #include "app/upkeep.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "lb/dataplane.h"
 #include "lb/io_socket.h"
 #include "lb/kernel.h"
+#include "lb/pool_config.h"
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
 static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
@@ -26,8 +28,10 @@ static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
 /* What has been started is not NULL; daemon_stop() closes just that. */
 struct daemon {
     uv_loop_t loop;
-    const struct config *config;
-    const struct log *log;
+    const struct config *config; /* what it was started with; what holds now is in `reload` */
+    struct log log;
+    struct reload reload;
+    struct api_change changes[1];
     struct pool *pool;
     struct dataplane dp;
     bool dp_ready;
@@ -72,11 +76,12 @@ static void on_signal(uv_signal_t *handle, int number)
     struct daemon *d = handle->data;
 
     if (number == SIGHUP) {
-        log_warn(d->log,
-                 "SIGHUP: this version cannot reload its configuration; restart it to use a changed file");
+        struct reload_result result;
+        (void)reload_run(&d->reload, &result); /* which has logged what came of it */
+        reload_result_deinit(&result);
         return;
     }
-    log_info(d->log, "ending on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_info(&d->log, "ending on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
     stop(d);
 }
 
@@ -97,6 +102,13 @@ static int watch_signals(struct daemon *d)
     return 0;
 }
 
+static void on_second(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    reload_collect(&d->reload);
+}
+
 static void on_health_changed(void *ctx)
 {
     struct daemon *d = ctx;
@@ -110,9 +122,12 @@ static int start_dataplane(struct daemon *d)
 
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return -errno;
-    d->pool = pool_create(d->config);
+    d->pool = pool_create();
     if (!d->pool)
         return -ENOMEM;
+    const int pool_err = pool_config_apply(d->pool, d->config, NULL);
+    if (pool_err)
+        return pool_err;
     const struct dataplane_settings settings = {
         .max_clients = d->config->max_clients,
         .source_rate = d->config->source_rate,
@@ -128,14 +143,14 @@ static int start_dataplane(struct daemon *d)
  * first. */
 static int start_io(struct daemon *d)
 {
-    int err = io_socket_create(&d->loop, &d->dp, d->log, &d->io);
+    int err = io_socket_create(&d->loop, &d->dp, &d->log, &d->io);
 
     if (err)
         return err;
-    d->claim = kernel_claim(d->log);
+    d->claim = kernel_claim(&d->log);
     if (d->claim < 0)
         return d->claim;
-    err = kernel_start(d->pool, io_socket_return_ports(d->io), d->log);
+    err = kernel_start(d->pool, io_socket_return_ports(d->io), &d->log);
     d->kernel_ready = !err;
     return err ? err : io_socket_start(d->io);
 }
@@ -146,19 +161,37 @@ static int start_admin(struct daemon *d)
         .socket_path = d->config->admin_socket,
         .listen = d->config->admin_listen,
         .token_path = d->config->admin_token_file,
+        .changes = d->changes,
+        .change_count = sizeof d->changes / sizeof d->changes[0],
         .dp = &d->dp,
-        .log = d->log,
+        .log = &d->log,
         .started_ms = clock_now_ms(),
     };
     int err = 0;
 
+    d->changes[0] = (struct api_change){.path = "/api/v1/reload", .handle = reload_post, .ctx = &d->reload};
     d->admin = admin_create(&d->loop, &settings, &err);
     return d->admin ? 0 : err;
 }
 
+/* What a reload works on, once all of it has been started. */
+static void prepare_reload(struct daemon *d, const char *path, struct config *config)
+{
+    d->reload = (struct reload){
+        .path = path,
+        .started = d->config,
+        .config = config,
+        .log = &d->log,
+        .dp = &d->dp,
+        .io = d->io,
+        .probes = d->probes,
+        .admin = d->admin,
+    };
+}
+
 static int start(struct daemon *d)
 {
-    int err = privileges_check(d->log);
+    int err = privileges_check(&d->log);
 
     if (!err)
         err = start_dataplane(d);
@@ -169,16 +202,16 @@ static int start(struct daemon *d)
     if (!err)
         err = start_admin(d);
     if (!err)
-        err = upkeep_create(&d->loop, &d->dp, d->log, &d->upkeep);
+        err = upkeep_create(&d->loop, &d->dp, &d->log, on_second, d, &d->upkeep);
     if (!err)
-        err = probes_create(&d->loop, d->config, d->pool, d->log, on_health_changed, d, &d->probes);
+        err = probes_create(&d->loop, d->config, d->pool, &d->log, on_health_changed, d, &d->probes);
     return err;
 }
 
 static void deinit(struct daemon *d)
 {
     if (d->kernel_ready)
-        kernel_stop(d->log);
+        kernel_stop(&d->log);
     if (d->claim >= 0)
         close(d->claim);
     if (d->dp_ready)
@@ -187,28 +220,46 @@ static void deinit(struct daemon *d)
     (void)uv_loop_close(&d->loop);
 }
 
-int daemon_run(const struct config *config, const struct log *log)
+static void announce(struct daemon *d)
 {
-    struct daemon d = {.config = config, .log = log, .claim = -1};
+    size_t backends = 0;
+
+    for (size_t s = 0; s < d->config->service_count; s++)
+        backends += d->config->services[s].backend_count;
+    log_info(&d->log,
+             "ikelb " IKELB_VERSION " serves %zu service%s with %zu backend%s, for at most %" PRIu32
+             " clients",
+             d->config->service_count, d->config->service_count == 1 ? "" : "s", backends,
+             backends == 1 ? "" : "s", d->config->max_clients);
+    sd_notify(0, "READY=1");
+}
+
+int daemon_run(const char *path, struct config *config)
+{
+    struct daemon d = {
+        .config = config,
+        .log = {.level = config->log_level, .format = config->log_format, .out = stderr},
+        .claim = -1,
+    };
     int err = uv_loop_init(&d.loop);
 
     if (err) {
-        log_error(log, "cannot start: %s", uv_strerror(err));
+        log_error(&d.log, "cannot start: %s", uv_strerror(err));
+        config_destroy(config);
         return err;
     }
     err = start(&d);
+    prepare_reload(&d, path, config);
     if (err) {
-        log_error(log, "cannot start: %s", err_text(err));
+        log_error(&d.log, "cannot start: %s", err_text(err));
         stop(&d);
     } else {
-        log_info(log,
-                 "ikelb " IKELB_VERSION " serves %zu service%s with %zu backend%s, for at most %" PRIu32
-                 " clients",
-                 d.pool->service_count, d.pool->service_count == 1 ? "" : "s", d.pool->backend_count,
-                 d.pool->backend_count == 1 ? "" : "s", config->max_clients);
-        sd_notify(0, "READY=1");
+        announce(&d);
     }
     uv_run(&d.loop, UV_RUN_DEFAULT);
     deinit(&d);
+    if (d.reload.config != config)
+        config_destroy(d.reload.config);
+    config_destroy(config);
     return err;
 }

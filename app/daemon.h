@@ -1,11 +1,11 @@
 /* The one place that wires all modules together: everything that `ikelb run` runs on its loop. */
 #pragma once
 
-#include "base/log.h"
 #include "config/config.h"
 
 /*
  * Runs the daemon in the foreground until SIGTERM or SIGINT, after which nothing of it is left in the kernel.
- * 0, or a negative error, logged, if it could not start.
+ * SIGHUP reads the configuration from `path` again; the configuration, which was read from there, is taken
+ * over. 0, or a negative error, logged, if it could not start.
  */
-int daemon_run(const struct config *config, const struct log *log);
+int daemon_run(const char *path, struct config *config);

@@ -11,18 +11,20 @@
 struct probe_link {
     struct probes *probes;
     struct backend *backend;
+    struct health_settings settings;
     struct prober *prober;
     bool refusing; /* it has refused our IKE_SA_INIT, which was logged */
 };
 
 struct probes {
+    uv_loop_t *loop;
     struct pool *pool;
     const struct log *log;
     void (*changed)(void *ctx);
     void *changed_ctx;
-    struct probe_link *links;
-    size_t count;
-    size_t open;
+    struct probe_link *links[POOL_BACKENDS_MAX]; /* by backend; NULL: none */
+    size_t open;                                 /* probers that the loop has not let go of */
+    bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -95,11 +97,9 @@ static enum health_probe probe_kind(enum config_probe probe)
     return kinds[probe];
 }
 
-static int add_prober(struct probes *probes, uv_loop_t *loop, const struct config_health *health,
-                      struct backend *backend)
+static struct health_settings settings_of(const struct config_health *health, const struct backend *backend)
 {
-    struct probe_link *link = &probes->links[probes->count];
-    const struct health_settings settings = {
+    return (struct health_settings){
         .probe = probe_kind(health->probe),
         .target = backend->addr,
         .tcp_port = health->tcp_port,
@@ -107,71 +107,127 @@ static int add_prober(struct probes *probes, uv_loop_t *loop, const struct confi
         .timeout_ms = health->timeout_ms,
         .rise = health->rise,
         .fall = health->fall,
-        .initial = HEALTH_UNKNOWN,
+        .initial = backend->health,
     };
-
-    *link = (struct probe_link){.probes = probes, .backend = backend};
-    const int err = prober_create(loop, &settings, on_event, link, &link->prober);
-    if (!err)
-        probes->count++;
-    return err;
 }
 
-static void free_probes(struct probes *probes)
+/* A backend's address never changes. */
+static bool probes_alike(const struct health_settings *a, const struct health_settings *b)
 {
-    free(probes->links);
-    free(probes);
+    return a->probe == b->probe && a->tcp_port == b->tcp_port && a->interval_ms == b->interval_ms &&
+           a->timeout_ms == b->timeout_ms && a->rise == b->rise && a->fall == b->fall;
 }
 
-static void on_closed(void *ctx)
+static void finish_close(struct probes *probes)
 {
-    struct probes *probes = ctx;
-
-    if (--probes->open)
-        return;
     void (*closed)(void *) = probes->closed;
-    void *closed_ctx = probes->closed_ctx;
-    free_probes(probes);
+    void *ctx = probes->closed_ctx;
+
+    free(probes);
     if (closed)
-        closed(closed_ctx);
+        closed(ctx);
+}
+
+static void on_prober_closed(void *ctx)
+{
+    struct probe_link *link = ctx;
+    struct probes *probes = link->probes;
+
+    free(link);
+    if (--probes->open == 0 && probes->closing)
+        finish_close(probes);
+}
+
+void probes_forget(struct probes *probes, uint16_t backend)
+{
+    struct probe_link *link = probes->links[backend];
+
+    if (!link)
+        return;
+    probes->links[backend] = NULL;
+    prober_close(link->prober, on_prober_closed, link);
+}
+
+static int add_prober(struct probes *probes, uint16_t index, const struct health_settings *settings)
+{
+    struct probe_link *link = calloc(1, sizeof *link);
+
+    if (!link)
+        return -ENOMEM;
+    *link = (struct probe_link){
+        .probes = probes, .backend = &probes->pool->backends[index], .settings = *settings};
+    const int err = prober_create(probes->loop, settings, on_event, link, &link->prober);
+    if (err) {
+        free(link);
+        return err;
+    }
+    probes->links[index] = link;
+    probes->open++;
+    prober_start(link->prober);
+    return 0;
+}
+
+static int update_backend(struct probes *probes, uint16_t index, const struct config_health *health)
+{
+    struct backend *backend = &probes->pool->backends[index];
+    const struct probe_link *link = probes->links[index];
+
+    /* What was once believed of it cannot change any more. */
+    if (health->probe == CONFIG_PROBE_NONE)
+        backend->health = HEALTH_UNKNOWN;
+    const struct health_settings settings = settings_of(health, backend);
+    if (link && probes_alike(&link->settings, &settings))
+        return 0;
+    probes_forget(probes, index);
+    return add_prober(probes, index, &settings);
+}
+
+int probes_update(struct probes *probes, const struct config *config)
+{
+    const struct pool *pool = probes->pool;
+    uint16_t s = pool->first_service;
+    int err = 0;
+
+    /* Both have services and backends in the same order; the removed ones, which come last, stay as they are.
+     */
+    for (size_t i = 0; i < config->service_count && !err; i++, s = pool->services[s].next) {
+        uint16_t index = pool->services[s].first_backend;
+        for (size_t k = 0; k < config->services[i].backend_count && !err; k++) {
+            err = update_backend(probes, index, &config->services[i].health);
+            index = pool->backends[index].next;
+        }
+    }
+    return err;
 }
 
 void probes_close(struct probes *probes, void (*closed)(void *ctx), void *ctx)
 {
     probes->closed = closed;
     probes->closed_ctx = ctx;
-    probes->open =
-        probes->count + 1; /* one for this call, so that it ends the same way with no prober at all */
-    for (size_t i = 0; i < probes->count; i++)
-        prober_close(probes->links[i].prober, on_closed, probes);
-    on_closed(probes);
+    for (size_t i = 0; i < POOL_BACKENDS_MAX; i++)
+        probes_forget(probes, (uint16_t)i);
+    probes->closing = true;
+    if (probes->open == 0)
+        finish_close(probes);
 }
 
 int probes_create(uv_loop_t *loop, const struct config *config, struct pool *pool, const struct log *log,
                   void (*changed)(void *ctx), void *ctx, struct probes **out)
 {
     struct probes *probes = calloc(1, sizeof *probes);
-    int err = 0;
 
     if (!probes)
         return -ENOMEM;
-    *probes = (struct probes){.pool = pool, .log = log, .changed = changed, .changed_ctx = ctx};
-    probes->links = calloc(pool->backend_count, sizeof *probes->links);
-    if (!probes->links) {
-        free_probes(probes);
-        return -ENOMEM;
-    }
-    /* pool_create() has the backends in the configuration's order. */
-    for (size_t i = 0; i < pool->backend_count && !err; i++) {
-        const uint16_t service = pool->backends[i].service;
-        err = add_prober(probes, loop, &config->services[service].health, &pool->backends[i]);
-    }
+    probes->loop = loop;
+    probes->pool = pool;
+    probes->log = log;
+    probes->changed = changed;
+    probes->changed_ctx = ctx;
+    const int err = probes_update(probes, config);
     if (err) {
         probes_close(probes, NULL, NULL);
         return err;
     }
-    for (size_t i = 0; i < probes->count; i++)
-        prober_start(probes->links[i].prober);
     *out = probes;
     return 0;
 }

@@ -4,7 +4,6 @@
 
 #include "app/cli.h"
 #include "app/daemon.h"
-#include "base/log.h"
 #include "config/config.h"
 
 static const char help[] =
@@ -15,7 +14,8 @@ static const char help[] =
     "  -c, --config FILE  the configuration (default " CLI_DEFAULT_CONFIG ")\n"
     "      --help         this text\n"
     "\n"
-    "SIGTERM and SIGINT end it cleanly: nothing of it stays in the kernel.\n"
+    "SIGHUP reads the file again (see `ikelb reload`). SIGTERM and SIGINT end it cleanly:\n"
+    "nothing of it stays in the kernel.\n"
     "Exit status: 0 ended by a signal, 1 bad configuration or cannot start, 2 wrong usage.\n";
 
 static int run(const char *file)
@@ -24,10 +24,7 @@ static int run(const char *file)
 
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
-    const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
-    const int err = daemon_run(config, &log);
-    config_destroy(config);
-    return err ? CLI_NO : CLI_DONE;
+    return daemon_run(file, config) ? CLI_NO : CLI_DONE;
 }
 
 int run_command(int argc, char **argv)

@@ -27,9 +27,12 @@ struct upkeep {
     struct dataplane *dp;
     const struct log *log;
     struct reassembly reassembly;
-    uint32_t *alarms;           /* by service: those that were on when last looked at */
-    enum suspicion *suspicions; /* by backend: the same */
+    uint32_t alarms[POOL_SERVICES_MAX];           /* by service: those that were on when last looked at */
+    enum suspicion suspicions[POOL_BACKENDS_MAX]; /* by backend: the same */
+    bool drained[POOL_BACKENDS_MAX];              /* by backend: that it has no client left was logged */
     size_t next_route;
+    void (*second)(void *ctx);
+    void *second_ctx;
     int open_handles;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -65,9 +68,24 @@ static void check_suspicions(struct upkeep *upkeep)
 
     for (size_t i = 0; i < pool->backend_count; i++) {
         const struct backend *backend = &pool->backends[i];
-        if (backend->passive.suspicion != upkeep->suspicions[i])
+        if (backend->used && backend->passive.suspicion != upkeep->suspicions[i])
             log_suspicion(upkeep->log, pool->services[backend->service].name, backend);
         upkeep->suspicions[i] = backend->passive.suspicion;
+    }
+}
+
+/* An administrator who drains a backend waits for this. */
+static void check_drains(struct upkeep *upkeep)
+{
+    const struct pool *pool = upkeep->dp->bindings.pool;
+
+    for (size_t i = 0; i < pool->backend_count; i++) {
+        const struct backend *backend = &pool->backends[i];
+        const bool drained = backend->used && pool_is_draining(backend) && backend->clients == 0;
+        if (drained && !upkeep->drained[i])
+            log_info(upkeep->log, "service %s, backend %s: drained: no client is left",
+                     pool->services[backend->service].name, backend->name);
+        upkeep->drained[i] = drained;
     }
 }
 
@@ -76,8 +94,11 @@ void upkeep_check_alarms(struct upkeep *upkeep)
     const struct pool *pool = upkeep->dp->bindings.pool;
 
     check_suspicions(upkeep); /* the alarm does not name the backend */
-    for (size_t i = 0; i < pool->service_count; i++) {
+    check_drains(upkeep);
+    for (uint16_t i = pool->first_service; i != POOL_NONE; i = pool->services[i].next) {
         const struct service *service = &pool->services[i];
+        if (service->removed)
+            continue; /* that it takes no new clients is no alarm */
         const uint32_t on = alarms_of(pool, service, uv_now(upkeep->loop));
         const uint32_t changed = on ^ upkeep->alarms[i];
         for (int alarm = 0; alarm < ALARM_COUNT; alarm++) {
@@ -120,6 +141,7 @@ static void on_second(uv_timer_t *timer)
         routes_refresh(&upkeep->dp->bindings, upkeep->next_route, ROUTES_A_SECOND, upkeep->log);
     count_lost_fragments(upkeep);
     upkeep_check_alarms(upkeep);
+    upkeep->second(upkeep->second_ctx);
 }
 
 static void start_timer(struct upkeep *upkeep, int which, uv_timer_cb callback, uint64_t interval_ms)
@@ -132,22 +154,18 @@ static void start_timer(struct upkeep *upkeep, int which, uv_timer_cb callback, 
     upkeep->open_handles++;
 }
 
-int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct upkeep **out)
+int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, void (*second)(void *ctx),
+                  void *ctx, struct upkeep **out)
 {
-    const struct pool *pool = dp->bindings.pool;
     struct upkeep *upkeep = calloc(1, sizeof *upkeep);
 
     if (!upkeep)
         return -ENOMEM;
-    *upkeep = (struct upkeep){.loop = loop, .dp = dp, .log = log};
-    upkeep->alarms = calloc(pool->service_count, sizeof *upkeep->alarms);
-    upkeep->suspicions = calloc(pool->backend_count, sizeof *upkeep->suspicions);
-    if (!upkeep->alarms || !upkeep->suspicions) {
-        free(upkeep->alarms);
-        free(upkeep->suspicions);
-        free(upkeep);
-        return -ENOMEM;
-    }
+    upkeep->loop = loop;
+    upkeep->dp = dp;
+    upkeep->log = log;
+    upkeep->second = second;
+    upkeep->second_ctx = ctx;
     const int err = reassembly_init(&upkeep->reassembly);
     if (err) /* the packets pass all the same */
         log_warn(log, "lost IP fragments are not counted: no reading /proc/self/net/snmp and snmp6: %s",
@@ -169,8 +187,6 @@ static void on_closed(uv_handle_t *handle)
     void (*closed)(void *) = upkeep->closed;
     void *ctx = upkeep->closed_ctx;
     reassembly_deinit(&upkeep->reassembly);
-    free(upkeep->alarms);
-    free(upkeep->suspicions);
     free(upkeep);
     closed(ctx);
 }

@@ -9,8 +9,12 @@
 
 struct upkeep;
 
-/* Everything is borrowed and must outlive it. 0 and *out, or a negative error. Runs from then on. */
-int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct upkeep **out);
+/*
+ * Everything is borrowed and must outlive it; `second(ctx)` is called each second, after the rest. 0 and
+ * *out, or a negative error. Runs from then on.
+ */
+int upkeep_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, void (*second)(void *ctx),
+                  void *ctx, struct upkeep **out);
 
 /* Logs each alarm, and each backend under suspicion, that has come or gone since the last call. The timers
  * call it, too. */
