@@ -1,5 +1,6 @@
 #include "config/diff.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,9 @@ static void compare_sections(struct walk *w, const struct schema *schema, const 
 
 static void extend_path(char out[static PATH_MAX_LEN], const char *path, const char *name)
 {
-    snprintf(out, PATH_MAX_LEN, "%s%s%s", path, *path ? "." : "", name);
+    const int len = snprintf(out, PATH_MAX_LEN, "%s%s%s", path, *path ? "." : "", name);
+
+    assert(len < PATH_MAX_LEN);
 }
 
 /* The value in one line, to be freed; NULL without memory. */
