@@ -44,12 +44,40 @@ static char *value_text(const struct schema_key *key, const void *object)
     return NULL;
 }
 
+/* Bytes that hold the value, all of it in place; 0 if it is elsewhere. */
+static size_t value_size(const struct schema_key *key)
+{
+    switch (key->kind) {
+    case SCHEMA_NAME:
+        return CONFIG_NAME_MAX;
+    case SCHEMA_PATH:
+        return CONFIG_PATH_MAX;
+    case SCHEMA_NUMBER:
+    case SCHEMA_DURATION:
+    case SCHEMA_WORD:
+        return sizeof(uint32_t);
+    case SCHEMA_ADDRESS:
+        return sizeof(struct addr);
+    default:
+        return 0;
+    }
+}
+
+/* Spares nearly all values their texts: thousands of them, in a large pool. */
+static bool is_same(const struct schema_key *key, const void *from, const void *to)
+{
+    const size_t size = value_size(key);
+
+    return size && memcmp((const char *)from + key->offset, (const char *)to + key->offset, size) == 0;
+}
+
 static void compare_values(struct walk *w, const struct schema_key *key, const void *from, const void *to,
                            const char *path)
 {
+    if (is_same(key, from, to))
+        return;
     char *before = value_text(key, from);
     char *after = value_text(key, to);
-
     if (!before || !after) {
         w->err = -ENOMEM;
     } else if (strcmp(before, after) != 0) {
@@ -66,19 +94,23 @@ static const char *name_of(const struct schema *schema, const void *item)
     return (const char *)item + schema->keys[0].offset;
 }
 
-static const void *find_name(const struct schema *schema, const char *items, size_t count, const char *name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(name_of(schema, items + i * schema->size), name) == 0)
-            return items + i * schema->size;
-    return NULL;
-}
-
 /* One side of a comparison of lists. */
 struct list {
     const char *items;
     size_t count;
 };
+
+/* The item of that name, or NULL; most likely it is at the place `likely`. */
+static const void *find_name(const struct schema *schema, const struct list *list, const char *name,
+                             size_t likely)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *item = list->items + (likely + i) % list->count * schema->size;
+        if (strcmp(name_of(schema, item), name) == 0)
+            return item;
+    }
+    return NULL;
+}
 
 /*
  * The same item in the other list: that of its name; or one that is where it was, by its second key (its
@@ -87,7 +119,8 @@ struct list {
 static const void *find_match(struct walk *w, const struct schema *schema, const void *item,
                               const struct list *own, const struct list *other)
 {
-    const void *match = find_name(schema, other->items, other->count, name_of(schema, item));
+    const size_t at = (size_t)((const char *)item - own->items) / schema->size;
+    const void *match = find_name(schema, other, name_of(schema, item), at);
     char *place = match ? NULL : value_text(&schema->keys[1], item);
 
     for (size_t i = 0; place && !match && i < other->count; i++) {
@@ -95,8 +128,7 @@ static const void *find_match(struct walk *w, const struct schema *schema, const
         char *text = value_text(&schema->keys[1], candidate);
         if (!text)
             w->err = -ENOMEM;
-        else if (strcmp(text, place) == 0 &&
-                 !find_name(schema, own->items, own->count, name_of(schema, candidate)))
+        else if (strcmp(text, place) == 0 && !find_name(schema, own, name_of(schema, candidate), i))
             match = candidate;
         free(text);
     }
