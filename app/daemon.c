@@ -12,7 +12,7 @@
 #include "admin/admin.h"
 #include "app/privileges.h"
 #include "app/probes.h"
-#include "app/reload.h"
+#include "app/renewal.h"
 #include "app/upkeep.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -28,9 +28,9 @@ static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
 /* What has been started is not NULL; daemon_stop() closes just that. */
 struct daemon {
     uv_loop_t loop;
-    const struct config *config; /* what it was started with; what holds now is in `reload` */
+    const struct config *config; /* what it was started with; what holds now is in `renewal` */
     struct log log;
-    struct reload reload;
+    struct renewal renewal;
     struct api_change changes[1];
     struct pool *pool;
     struct dataplane dp;
@@ -76,9 +76,9 @@ static void on_signal(uv_signal_t *handle, int number)
     struct daemon *d = handle->data;
 
     if (number == SIGHUP) {
-        struct reload_result result;
-        (void)reload_run(&d->reload, &result); /* which has logged what came of it */
-        reload_result_deinit(&result);
+        struct renewal_result result;
+        (void)renewal_run(&d->renewal, &result); /* which has logged what came of it */
+        renewal_result_deinit(&result);
         return;
     }
     log_info(&d->log, "ending on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -106,7 +106,7 @@ static void on_second(void *ctx)
 {
     struct daemon *d = ctx;
 
-    reload_collect(&d->reload);
+    renewal_collect(&d->renewal);
 }
 
 static void on_health_changed(void *ctx)
@@ -169,15 +169,15 @@ static int start_admin(struct daemon *d)
     };
     int err = 0;
 
-    d->changes[0] = (struct api_change){.path = "/api/v1/reload", .handle = reload_post, .ctx = &d->reload};
+    d->changes[0] = (struct api_change){.path = "/api/v1/reload", .handle = renewal_post, .ctx = &d->renewal};
     d->admin = admin_create(&d->loop, &settings, &err);
     return d->admin ? 0 : err;
 }
 
 /* What a reload works on, once all of it has been started. */
-static void prepare_reload(struct daemon *d, const char *path, struct config *config)
+static void prepare_renewal(struct daemon *d, const char *path, struct config *config)
 {
-    d->reload = (struct reload){
+    d->renewal = (struct renewal){
         .path = path,
         .started = d->config,
         .config = config,
@@ -249,7 +249,7 @@ int daemon_run(const char *path, struct config *config)
         return err;
     }
     err = start(&d);
-    prepare_reload(&d, path, config);
+    prepare_renewal(&d, path, config);
     if (err) {
         log_error(&d.log, "cannot start: %s", err_text(err));
         stop(&d);
@@ -258,8 +258,8 @@ int daemon_run(const char *path, struct config *config)
     }
     uv_run(&d.loop, UV_RUN_DEFAULT);
     deinit(&d);
-    if (d.reload.config != config)
-        config_destroy(d.reload.config);
+    if (d.renewal.config != config)
+        config_destroy(d.renewal.config);
     config_destroy(config);
     return err;
 }

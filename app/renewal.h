@@ -14,10 +14,11 @@
 #include "lb/io_socket.h"
 
 /* What a reload reads and changes; all borrowed but `config`. */
-struct reload {
+struct renewal {
     const char *path;             /* of the file */
     const struct config *started; /* what the daemon was started with: some keys stay as they were then */
-    struct config *config; /* what holds now; reload_run() replaces it, and frees it if it is not `started` */
+    struct config
+        *config; /* what holds now; renewal_run() replaces it, and frees it if it is not `started` */
     struct log *log;
     struct dataplane *dp;
     struct io_socket *io;
@@ -25,8 +26,8 @@ struct reload {
     struct admin *admin;
 };
 
-/* What came of it; to be freed by reload_result_deinit(). */
-struct reload_result {
+/* What came of it; to be freed by renewal_result_deinit(). */
+struct renewal_result {
     json_t *changes;       /* each difference to the configuration before, in words */
     json_t *needs_restart; /* what the file says, but a running daemon cannot change */
     json_t *errors;        /* why nothing was changed */
@@ -36,11 +37,11 @@ struct reload_result {
  * Reads the file and applies it. 0; or a negative error, after which everything is as before, and `errors`
  * has what is wrong. All of it is logged, too. *result is filled in either case.
  */
-int reload_run(struct reload *reload, struct reload_result *result);
-void reload_result_deinit(struct reload_result *result);
+int renewal_run(struct renewal *renewal, struct renewal_result *result);
+void renewal_result_deinit(struct renewal_result *result);
 
-/* POST /api/v1/reload; `ctx` is the struct reload (admin/api.h). */
-void reload_post(void *ctx, const struct http_request *request, struct http_response *response);
+/* POST /api/v1/reload; `ctx` is the struct renewal (admin/api.h). */
+void renewal_post(void *ctx, const struct http_request *request, struct http_response *response);
 
 /* Lets go what was removed and has no clients any more: call it each second. */
-void reload_collect(struct reload *reload);
+void renewal_collect(struct renewal *renewal);

@@ -1,4 +1,4 @@
-#include "app/reload.h"
+#include "app/renewal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "lb/pool_config.h"
 #include "lb/routes.h"
 
-#define RELOAD_TEXT_MAX 1024
+#define RENEWAL_TEXT_MAX 1024
 
 /* RFC 9110 section 15.5.21: the file was understood, but cannot be followed. */
 #define STATUS_UNPROCESSABLE 422
@@ -33,7 +33,7 @@ static void add_lines(json_t *list, char *text)
 }
 
 /* The file as a configuration, or its errors in the result. */
-static int read_file(const struct reload *reload, struct reload_result *result, struct config **out)
+static int read_file(const struct renewal *renewal, struct renewal_result *result, struct config **out)
 {
     char *text = NULL;
     size_t len = 0;
@@ -41,7 +41,7 @@ static int read_file(const struct reload *reload, struct reload_result *result, 
 
     if (!errors)
         return -errno;
-    int err = config_load(reload->path, errors, out);
+    int err = config_load(renewal->path, errors, out);
     if (fclose(errors) != 0 && !err) {
         config_destroy(*out);
         err = -ENOMEM;
@@ -53,13 +53,13 @@ static int read_file(const struct reload *reload, struct reload_result *result, 
 }
 
 /* What can fail for other reasons than the file's is tried before anything is changed. */
-static int prepare(const struct reload *reload, const struct config *config, struct token *token,
-                   struct reload_result *result)
+static int prepare(const struct renewal *renewal, const struct config *config, struct token *token,
+                   struct renewal_result *result)
 {
     char text[CONFIG_NAME_MAX + 128];
 
     if (config->admin_token_file[0]) {
-        const int err = token_read(config->admin_token_file, reload->log, token);
+        const int err = token_read(config->admin_token_file, renewal->log, token);
         if (err) {
             snprintf(text, sizeof text, "admin.token_file: cannot be used: %s; see the log", err_text(err));
             add(result->errors, text);
@@ -69,7 +69,7 @@ static int prepare(const struct reload *reload, const struct config *config, str
     for (size_t s = 0; s < config->service_count; s++) {
         const struct config_service *service = &config->services[s];
         for (size_t v = 0; v < service->vip_count; v++) {
-            const int err = io_socket_prepare(reload->io, service->name, &service->vips[v]);
+            const int err = io_socket_prepare(renewal->io, service->name, &service->vips[v]);
             if (!err)
                 continue;
             snprintf(text, sizeof text, "services.%s.vip: cannot listen there: %s; see the log",
@@ -87,29 +87,29 @@ static void note_pool(void *ctx, const char *text)
 }
 
 /* Everything that follows from the pool; after this packets go by it. */
-static int follow_pool(const struct reload *reload, uint64_t kernel_before, struct reload_result *result)
+static int follow_pool(const struct renewal *renewal, uint64_t kernel_before, struct renewal_result *result)
 {
-    struct bindings *b = &reload->dp->bindings;
-    const struct io_return_ports ports = io_socket_return_ports(reload->io);
+    struct bindings *b = &renewal->dp->bindings;
+    const struct io_return_ports ports = io_socket_return_ports(renewal->io);
 
-    if (dataplane_refresh(reload->dp) == ERR_FULL)
+    if (dataplane_refresh(renewal->dp) == ERR_FULL)
         add(result->needs_restart,
             "services: source addresses of full NAT: there were so many since the start that "
             "the new ones have no room");
-    routes_refresh_new(b, reload->log);
+    routes_refresh_new(b, renewal->log);
     if (kernel_fingerprint(b->pool, ports) == kernel_before)
         return 0;
-    const int err = kernel_refresh(b->pool, ports, reload->log);
+    const int err = kernel_refresh(b->pool, ports, renewal->log);
     if (err)
         add(result->errors, "the kernel refused the changed addresses; see the log");
     return err;
 }
 
 /* The pool of the new configuration, or, when that fails, as it was. */
-static int change_pool(const struct reload *reload, const struct config *config, uint64_t kernel_before,
-                       struct reload_result *result)
+static int change_pool(const struct renewal *renewal, const struct config *config, uint64_t kernel_before,
+                       struct renewal_result *result)
 {
-    struct pool *pool = reload->dp->bindings.pool;
+    struct pool *pool = renewal->dp->bindings.pool;
     json_t *notes = json_array();
     const struct pool_config_notes heard = {.note = note_pool, .ctx = notes};
     struct pool *before = pool_copy(pool);
@@ -118,38 +118,38 @@ static int change_pool(const struct reload *reload, const struct config *config,
     json_array_extend(err ? result->errors : result->needs_restart, notes);
     json_decref(notes);
     if (!err)
-        err = follow_pool(reload, kernel_before, result);
+        err = follow_pool(renewal, kernel_before, result);
     if (err && before) { /* the kernel has its old table yet, and no packet has seen the change */
         pool_restore(pool, before);
-        (void)dataplane_refresh(reload->dp);
+        (void)dataplane_refresh(renewal->dp);
     }
     pool_destroy(before);
     return err;
 }
 
 /* The keys that can be changed without anything that could fail for good. */
-static void change_rest(const struct reload *reload, const struct config *config, const struct token *token)
+static void change_rest(const struct renewal *renewal, const struct config *config, const struct token *token)
 {
-    const struct config *before = reload->config;
+    const struct config *before = renewal->config;
 
-    reload->log->level = config->log_level;
-    reload->log->format = config->log_format;
-    admin_set_token(reload->admin, token);
+    renewal->log->level = config->log_level;
+    renewal->log->format = config->log_format;
+    admin_set_token(renewal->admin, token);
     if ((config->source_rate != before->source_rate || config->source_burst != before->source_burst) &&
-        dataplane_limit(reload->dp, config->source_rate, config->source_burst) != 0)
-        log_error(reload->log, "dataplane.source_rate: no memory; the limit stays as it was");
-    if (probes_update(reload->probes, config) != 0)
-        log_error(reload->log, "no memory for the probes of some backends; restart ikelb");
+        dataplane_limit(renewal->dp, config->source_rate, config->source_burst) != 0)
+        log_error(renewal->log, "dataplane.source_rate: no memory; the limit stays as it was");
+    if (probes_update(renewal->probes, config) != 0)
+        log_error(renewal->log, "no memory for the probes of some backends; restart ikelb");
 }
 
 /* What the change list of a reload is made of. */
 struct listing {
-    struct reload_result *result;
+    struct renewal_result *result;
     bool of_restart; /* the keys that a running daemon cannot change, or the others */
 };
 
 /* "services.vpn.mode" is named among what needs a restart already if a text there begins with it. */
-static bool is_deferred(const struct reload_result *result, const char *path)
+static bool is_deferred(const struct renewal_result *result, const char *path)
 {
     const size_t len = strlen(path);
     size_t i;
@@ -167,8 +167,8 @@ static bool is_deferred(const struct reload_result *result, const char *path)
 static void list_change(void *ctx, const struct diff_change *change)
 {
     const struct listing *listing = ctx;
-    struct reload_result *result = listing->result;
-    char text[RELOAD_TEXT_MAX];
+    struct renewal_result *result = listing->result;
+    char text[RENEWAL_TEXT_MAX];
 
     if (change->needs_restart != listing->of_restart || is_deferred(result, change->path))
         return;
@@ -185,15 +185,15 @@ static void list_change(void *ctx, const struct diff_change *change)
     add(change->needs_restart ? result->needs_restart : result->changes, text);
 }
 
-static void list_changes(const struct reload *reload, const struct config *config,
-                         struct reload_result *result)
+static void list_changes(const struct renewal *renewal, const struct config *config,
+                         struct renewal_result *result)
 {
     struct listing fixed = {.result = result, .of_restart = true};
     struct listing live = {.result = result};
 
-    if (diff_configs(reload->started, config, list_change, &fixed) != 0 ||
-        diff_configs(reload->config, config, list_change, &live) != 0)
-        log_warn(reload->log, "reload: no memory to list all that has changed");
+    if (diff_configs(renewal->started, config, list_change, &fixed) != 0 ||
+        diff_configs(renewal->config, config, list_change, &live) != 0)
+        log_warn(renewal->log, "reload: no memory to list all that has changed");
 }
 
 static void log_list(const struct log *log, enum log_level level, const char *prefix, const json_t *list)
@@ -204,9 +204,9 @@ static void log_list(const struct log *log, enum log_level level, const char *pr
     json_array_foreach(list, i, text) log_write(log, level, "%s%s", prefix, json_string_value(text));
 }
 
-static void log_result(const struct reload *reload, const struct reload_result *result, int err)
+static void log_result(const struct renewal *renewal, const struct renewal_result *result, int err)
 {
-    const struct log *log = reload->log;
+    const struct log *log = renewal->log;
 
     if (err) {
         log_list(log, LOG_LEVEL_ERROR, "reload: ", result->errors);
@@ -219,83 +219,83 @@ static void log_result(const struct reload *reload, const struct reload_result *
              json_array_size(result->changes) == 1 ? "" : "s");
 }
 
-static int take(struct reload *reload, struct config *config, struct reload_result *result)
+static int take(struct renewal *renewal, struct config *config, struct renewal_result *result)
 {
-    struct pool *pool = reload->dp->bindings.pool;
-    const uint64_t kernel_before = kernel_fingerprint(pool, io_socket_return_ports(reload->io));
+    struct pool *pool = renewal->dp->bindings.pool;
+    const uint64_t kernel_before = kernel_fingerprint(pool, io_socket_return_ports(renewal->io));
     struct token token = {0};
-    int err = prepare(reload, config, &token, result);
+    int err = prepare(renewal, config, &token, result);
 
     if (!err)
-        err = change_pool(reload, config, kernel_before, result);
-    if (io_socket_refresh(reload->io) != 0) /* also closes what was prepared in vain */
+        err = change_pool(renewal, config, kernel_before, result);
+    if (io_socket_refresh(renewal->io) != 0) /* also closes what was prepared in vain */
         add(result->needs_restart, "services: a socket cannot be read; see the log");
     if (err)
         return err;
-    change_rest(reload, config, &token);
-    list_changes(reload, config, result);
-    if (reload->config != reload->started)
-        config_destroy(reload->config);
-    reload->config = config;
+    change_rest(renewal, config, &token);
+    list_changes(renewal, config, result);
+    if (renewal->config != renewal->started)
+        config_destroy(renewal->config);
+    renewal->config = config;
     return 0;
 }
 
-int reload_run(struct reload *reload, struct reload_result *result)
+int renewal_run(struct renewal *renewal, struct renewal_result *result)
 {
     struct config *config = NULL;
 
-    *result = (struct reload_result){
+    *result = (struct renewal_result){
         .changes = json_array(), .needs_restart = json_array(), .errors = json_array()};
-    int err = read_file(reload, result, &config);
+    int err = read_file(renewal, result, &config);
     if (!err) {
-        err = take(reload, config, result);
+        err = take(renewal, config, result);
         if (err)
             config_destroy(config);
     }
-    log_result(reload, result, err);
+    log_result(renewal, result, err);
     return err;
 }
 
-void reload_result_deinit(struct reload_result *result)
+void renewal_result_deinit(struct renewal_result *result)
 {
     json_decref(result->changes);
     json_decref(result->needs_restart);
     json_decref(result->errors);
 }
 
-void reload_post(void *ctx, const struct http_request *request, struct http_response *response)
+void renewal_post(void *ctx, const struct http_request *request, struct http_response *response)
 {
-    struct reload_result result;
+    struct renewal_result result;
 
     (void)request;
-    if (reload_run(ctx, &result) == 0) {
+    if (renewal_run(ctx, &result) == 0) {
         response->json =
             json_pack("{s:O, s:O}", "changes", result.changes, "needs_restart", result.needs_restart);
     } else {
         response->status = STATUS_UNPROCESSABLE;
         response->json = json_pack("{s:s, s:O}", "error", "nothing was changed", "errors", result.errors);
     }
-    reload_result_deinit(&result);
+    renewal_result_deinit(&result);
 }
 
 static void on_gone(void *ctx, uint16_t backend)
 {
-    const struct reload *reload = ctx;
-    const struct pool *pool = reload->dp->bindings.pool;
+    const struct renewal *renewal = ctx;
+    const struct pool *pool = renewal->dp->bindings.pool;
 
-    log_info(reload->log, "service %s, backend %s: removed: its last client has gone",
+    log_info(renewal->log, "service %s, backend %s: removed: its last client has gone",
              pool->services[pool->backends[backend].service].name, pool->backends[backend].name);
-    probes_forget(reload->probes, backend);
+    probes_forget(renewal->probes, backend);
 }
 
-void reload_collect(struct reload *reload)
+void renewal_collect(struct renewal *renewal)
 {
-    struct pool *pool = reload->dp->bindings.pool;
-    const struct io_return_ports ports = io_socket_return_ports(reload->io);
+    struct pool *pool = renewal->dp->bindings.pool;
+    const struct io_return_ports ports = io_socket_return_ports(renewal->io);
 
-    if (!pool_config_collect(pool, on_gone, reload))
+    if (!pool_config_collect(pool, on_gone, renewal))
         return;
-    (void)dataplane_refresh(reload->dp);
-    (void)kernel_refresh(pool, ports, reload->log); /* what stays in its table too long does no harm */
-    (void)io_socket_refresh(reload->io);
+    (void)dataplane_refresh(renewal->dp);
+    (void)kernel_refresh(pool, ports, renewal->log); /* what stays in its table too long does no harm */
+    (void)io_socket_refresh(renewal->io);
 }
