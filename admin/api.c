@@ -192,8 +192,10 @@ void api_handle(const struct api *api, const struct http_request *request, uint6
         fail(response, STATUS_METHOD_NOT_ALLOWED,
              change ? "this path takes other methods: see Allow" : "this path takes GET only");
     } else {
-        fail(response, STATUS_NOT_FOUND,
-             "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /metrics, "
-             "/healthz and /readyz");
+        fail(
+            response, STATUS_NOT_FOUND,
+            "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /metrics, "
+            "/healthz and /readyz, and to POST to /api/v1/backends/SERVICE/BACKEND/drain, enable or disable, "
+            "and /api/v1/reload");
     }
 }

@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/echo.h"
 #include "base/err.h"
 
 /* A cursor is this letter and a slot in hexadecimal: nothing that looks like a count to be computed with. */
 #define CURSOR_MARK   'c'
 #define CURSOR_DIGITS 8
-
-/* Of the caller's words, as much as belongs into a message. */
-#define ECHO_LEN 64
 
 const char *clients_query_cursor(uint32_t slot, char text[static CLIENTS_CURSOR_MAX])
 {
@@ -82,19 +80,9 @@ static void list_backends(const struct pool *pool, char *text, size_t size)
     }
 }
 
-/* The caller's word, shortened and with nothing in it but printable ASCII. */
-static const char *echo(const char *word, char text[static ECHO_LEN])
-{
-    snprintf(text, ECHO_LEN, "%s", word);
-    for (char *c = text; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
-    return text;
-}
-
 static int read_backend(const struct pool *pool, const char *name, struct clients_query *out, char *error)
 {
-    char word[ECHO_LEN];
+    char word[ECHO_MAX];
 
     out->every_backend = true;
     for (size_t i = 0; i < pool->backend_count; i++) {
@@ -104,7 +92,7 @@ static int read_backend(const struct pool *pool, const char *name, struct client
     }
     if (!out->every_backend)
         return 0;
-    snprintf(error, CLIENTS_ERROR_MAX, "no backend '%s'; there are: ", echo(name, word));
+    snprintf(error, CLIENTS_ERROR_MAX, "no backend '%s'; there are: ", echo_word(name, word));
     list_backends(pool, error, CLIENTS_ERROR_MAX);
     return ERR_NOT_FOUND;
 }
@@ -112,23 +100,23 @@ static int read_backend(const struct pool *pool, const char *name, struct client
 static int read_one(const struct pool *pool, const struct http_query *q, struct clients_query *out,
                     char *error)
 {
-    char word[ECHO_LEN];
+    char word[ECHO_MAX];
 
     if (strcmp(q->key, "backend") == 0)
         return read_backend(pool, q->value, out, error);
     if (strcmp(q->key, "limit") == 0) {
         if (read_limit(q->value, &out->limit) == 0)
             return 0;
-        snprintf(error, CLIENTS_ERROR_MAX, "limit: '%s' is no number from 1 to %d", echo(q->value, word),
+        snprintf(error, CLIENTS_ERROR_MAX, "limit: '%s' is no number from 1 to %d", echo_word(q->value, word),
                  CLIENTS_LIMIT_MAX);
     } else if (strcmp(q->key, "after") == 0) {
         if (read_cursor(q->value, &out->after) == 0)
             return 0;
         snprintf(error, CLIENTS_ERROR_MAX, "after: '%s' is not the `next` of an answer",
-                 echo(q->value, word));
+                 echo_word(q->value, word));
     } else {
         snprintf(error, CLIENTS_ERROR_MAX, "unknown parameter '%s'; allowed are backend, after and limit",
-                 echo(q->key, word));
+                 echo_word(q->key, word));
     }
     return ERR_MALFORMED;
 }
@@ -136,7 +124,7 @@ static int read_one(const struct pool *pool, const struct http_query *q, struct 
 int clients_query_read(const struct pool *pool, const struct http_query *query, size_t count,
                        struct clients_query *out, char error[static CLIENTS_ERROR_MAX])
 {
-    char word[ECHO_LEN];
+    char word[ECHO_MAX];
     int err = 0;
 
     *out = (struct clients_query){.every_backend = true, .limit = CLIENTS_LIMIT_DEFAULT};
@@ -147,7 +135,7 @@ int clients_query_read(const struct pool *pool, const struct http_query *query, 
     for (size_t i = 0; !err && i < count; i++) {
         for (size_t k = 0; k < i; k++) {
             if (strcmp(query[k].key, query[i].key) == 0) {
-                snprintf(error, CLIENTS_ERROR_MAX, "%s: given twice", echo(query[i].key, word));
+                snprintf(error, CLIENTS_ERROR_MAX, "%s: given twice", echo_word(query[i].key, word));
                 return ERR_MALFORMED;
             }
         }

@@ -167,6 +167,28 @@ static const char *bearer_of(struct MHD_Connection *connection)
     return value && strncasecmp(value, scheme, strlen(scheme)) == 0 ? value + strlen(scheme) : NULL;
 }
 
+static struct addr peer_address(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct endpoint peer = {0};
+
+    if (info && info->client_addr && endpoint_from_sockaddr(info->client_addr, &peer) != 0)
+        peer = (struct endpoint){0}; /* over a UNIX socket */
+    return peer.addr;
+}
+
+const char *http_origin(const struct http_request *request, char text[static HTTP_ORIGIN_MAX])
+{
+    char address[ADDR_TEXT_MAX];
+
+    if (request->is_local)
+        snprintf(text, HTTP_ORIGIN_MAX, "over the socket");
+    else
+        snprintf(text, HTTP_ORIGIN_MAX, "from %s", addr_format(&request->peer, address));
+    return text;
+}
+
 /*
  * Called once when the headers are there and again when the body is. Bodies are not wanted and are thrown
  * away; the answer to a method that may bring one is given at once, after which the library closes the
@@ -178,7 +200,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
     struct http *http = cls;
     struct http_request request = {
-        .method = method, .path = url, .is_local = http->is_local, .bearer = bearer_of(connection)};
+        .method = method,
+        .path = url,
+        .is_local = http->is_local,
+        .bearer = bearer_of(connection),
+        .peer = peer_address(connection),
+    };
     struct http_response response = {.status = MHD_HTTP_OK};
     const bool brings_no_body =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "admin/body.h"
+#include "base/addr.h"
 #include "base/log.h"
 
 /* Bounds on what clients can make us hold. Above the first, more clients wait in the socket's backlog. */
@@ -28,7 +29,12 @@ struct http_request {
     size_t query_count; /* HTTP_QUERY_MAX + 1 if there are more than fit */
     bool is_local;      /* it came to a socket that only this machine's administrators can open */
     const char *bearer; /* the bearer token that came with it (RFC 6750 section 2.1), or NULL */
+    struct addr peer;   /* who sent it; unspecified unless it came over TCP */
 };
+
+/* Who asks, for the log: "over the socket", or "from 203.0.113.7"; returns `text`. */
+#define HTTP_ORIGIN_MAX (sizeof "from " + ADDR_TEXT_MAX)
+const char *http_origin(const struct http_request *request, char text[static HTTP_ORIGIN_MAX]);
 
 /* Either `json` or, if that is NULL, `body`; both are taken over. */
 struct http_response {

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "admin/backend_change.h"
 #include "app/privileges.h"
 #include "app/probes.h"
 #include "app/renewal.h"
@@ -25,13 +26,14 @@ enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
 static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
     [SIGNAL_TERM] = SIGTERM, [SIGNAL_INT] = SIGINT, [SIGNAL_HUP] = SIGHUP};
 
+enum { CHANGE_BACKEND, CHANGE_RELOAD, CHANGE_COUNT }; /* what can be changed over the API */
+
 /* What has been started is not NULL; daemon_stop() closes just that. */
 struct daemon {
     uv_loop_t loop;
     const struct config *config; /* what it was started with; what holds now is in `renewal` */
     struct log log;
     struct renewal renewal;
-    struct api_change changes[1];
     struct pool *pool;
     struct dataplane dp;
     bool dp_ready;
@@ -41,6 +43,8 @@ struct daemon {
     struct upkeep *upkeep;
     struct probes *probes;
     struct admin *admin;
+    struct backend_change backend_change;
+    struct api_change changes[CHANGE_COUNT];
     uv_signal_t signals[SIGNAL_COUNT];
     int signal_count;
     bool stopping;
@@ -109,7 +113,8 @@ static void on_second(void *ctx)
     renewal_collect(&d->renewal);
 }
 
-static void on_health_changed(void *ctx)
+/* The health or the operator state of a backend: alarms may come or go. */
+static void on_backend_changed(void *ctx)
 {
     struct daemon *d = ctx;
 
@@ -157,19 +162,24 @@ static int start_io(struct daemon *d)
 
 static int start_admin(struct daemon *d)
 {
+    d->backend_change =
+        (struct backend_change){.pool = d->pool, .log = d->log, .changed = on_backend_changed, .ctx = d};
+    d->changes[CHANGE_BACKEND] = (struct api_change){
+        .path = BACKEND_CHANGE_PATH, .handle = backend_change_handle, .ctx = &d->backend_change};
+    d->changes[CHANGE_RELOAD] =
+        (struct api_change){.path = "/api/v1/reload", .handle = renewal_post, .ctx = &d->renewal};
     const struct admin_settings settings = {
         .socket_path = d->config->admin_socket,
         .listen = d->config->admin_listen,
         .token_path = d->config->admin_token_file,
         .changes = d->changes,
-        .change_count = sizeof d->changes / sizeof d->changes[0],
+        .change_count = CHANGE_COUNT,
         .dp = &d->dp,
         .log = &d->log,
         .started_ms = clock_now_ms(),
     };
     int err = 0;
 
-    d->changes[0] = (struct api_change){.path = "/api/v1/reload", .handle = renewal_post, .ctx = &d->renewal};
     d->admin = admin_create(&d->loop, &settings, &err);
     return d->admin ? 0 : err;
 }
@@ -204,7 +214,7 @@ static int start(struct daemon *d)
     if (!err)
         err = upkeep_create(&d->loop, &d->dp, &d->log, on_second, d, &d->upkeep);
     if (!err)
-        err = probes_create(&d->loop, d->config, d->pool, &d->log, on_health_changed, d, &d->probes);
+        err = probes_create(&d->loop, d->config, d->pool, &d->log, on_backend_changed, d, &d->probes);
     return err;
 }
 

@@ -206,6 +206,11 @@ bool pool_is_draining(const struct backend *backend)
            (backend->removed && backend->state != CONFIG_STATE_DISABLED);
 }
 
+void pool_set_state(struct backend *backend, enum config_state state)
+{
+    backend->state = state;
+}
+
 bool pool_has_fit(const struct pool *pool, const struct service *service, int family)
 {
     for (uint16_t i = service->first_backend; i != POOL_NONE; i = pool->backends[i].next) {

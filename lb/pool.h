@@ -196,6 +196,9 @@ bool pool_is_lost(const struct backend *backend);
 /* Does it keep its clients, but get no new ones? By an operator's word, or because it was removed. */
 bool pool_is_draining(const struct backend *backend);
 
+/* The operator's decision on a backend, while ikelb runs: steering follows it from the next packet on. */
+void pool_set_state(struct backend *backend, enum config_state state);
+
 /* Any backend of the service that may get a new client of that address family? */
 bool pool_has_fit(const struct pool *pool, const struct service *service, int family);
 

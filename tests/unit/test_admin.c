@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/backend_change.h"
 #include "admin/tcp_socket.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -33,7 +34,8 @@ struct fixture {
     struct endpoint listen; /* port 0: not on TCP */
     char token_path[64];    /* empty: none */
     int probes;             /* how often the change was made */
-    struct api_change change;
+    struct backend_change backend_change;
+    struct api_change changes[2];
 };
 
 /* A change that a test makes up. */
@@ -55,7 +57,10 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->path, sizeof f->path, "%s/ikelb.sock", f->directory);
     f->log = (struct log){.level = LOG_LEVEL_INFO, .out = open_memstream(&f->logged, &f->logged_len)};
-    f->change = (struct api_change){.path = "/probe", .handle = probe, .ctx = &f->probes};
+    f->backend_change = (struct backend_change){.pool = f->net.pool, .log = &f->log};
+    f->changes[0] = (struct api_change){.path = "/probe", .handle = probe, .ctx = &f->probes};
+    f->changes[1] = (struct api_change){
+        .path = BACKEND_CHANGE_PATH, .handle = backend_change_handle, .ctx = &f->backend_change};
     *state = f;
     return 0;
 }
@@ -84,8 +89,8 @@ static struct admin *start(struct fixture *f, int *err)
         .socket_path = f->path,
         .listen = f->listen,
         .token_path = f->token_path,
-        .changes = &f->change,
-        .change_count = 1,
+        .changes = f->changes,
+        .change_count = 2,
         .dp = &f->net.dp,
         .log = &f->log,
         .started_ms = clock_now_ms() - 5000,
@@ -304,6 +309,32 @@ static void test_changes_need_the_token(void **state)
     stop(f, admin);
 }
 
+/* A backend's state, over both sockets; names come encoded, and the log tells who asked. */
+static void test_backend_changes(void **state)
+{
+    struct fixture *f = *state;
+    int err;
+
+    choose_port(f);
+    write_token(f);
+    struct admin *admin = start(f, &err);
+    assert_non_null(admin);
+    check_answer(f, "POST /api/v1/backends/a/%76pn%31/drain HTTP/1.0\r\n\r\n", "\"state\":\"drain\"");
+    assert_int_equal(f->net.pool->backends[0].state, CONFIG_STATE_DRAIN);
+    check_remote(f, "POST /api/v1/backends/a/vpn1/enable HTTP/1.0\r\n\r\n", " 403 Forbidden\r\n");
+    check_remote(f, "GET /api/v1/backends/a/vpn1/enable HTTP/1.0\r\n\r\n", "\r\nAllow: POST\r\n");
+    check_answer(f, "POST /api/v1/backends/a/vpn2/enable HTTP/1.0\r\n\r\n", " 404 Not Found\r\n");
+    assert_int_equal(f->net.pool->backends[0].state, CONFIG_STATE_DRAIN);
+    check_remote(f, "POST /api/v1/backends/a/vpn1/enable HTTP/1.0\r\nAuthorization: Bearer " TOKEN "\r\n\r\n",
+                 "\"was\":\"drain\"");
+    assert_int_equal(f->net.pool->backends[0].state, CONFIG_STATE_ENABLED);
+    fflush(f->log.out);
+    assert_non_null(
+        strstr(f->logged, "a/vpn1: drain, was enabled; clients: 0; by a request over the socket"));
+    assert_non_null(strstr(f->logged, "by a request from 127.0.0.1, with the token"));
+    stop(f, admin);
+}
+
 /* Nothing is served, and nothing left behind, if not all of it can be. */
 static void check_refused(struct fixture *f, int wanted, const char *words)
 {
@@ -392,6 +423,7 @@ int main(void)
         TEST(test_close_of_nothing),       TEST(test_tcp_is_the_same),
         TEST(test_changes_need_the_token), TEST(test_port_is_taken),
         TEST(test_token_is_missing),       TEST(test_greedy_stranger),
+        TEST(test_backend_changes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

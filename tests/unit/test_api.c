@@ -64,7 +64,8 @@ static void test_table(void **state)
 #define GET_ONLY      "{\"error\":\"this path takes GET only\"}"
 #define NO_SUCH_PATH                                                                                         \
     "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, "        \
-    "/metrics, /healthz and /readyz\"}"
+    "/metrics, /healthz and /readyz, and to POST to /api/v1/backends/SERVICE/BACKEND/drain, enable or "      \
+    "disable, and /api/v1/reload\"}"
 #define NOT_AN_ADDRESS                                                                                       \
     "{\"error\":\"what follows /api/v1/clients/ is no IPv4 or IPv6 address; write it as 203.0.113.7 or "     \
     "2001:db8::7\"}"

@@ -235,6 +235,19 @@ static void test_who_asks(void **state)
     }
 }
 
+/* In words, for the log. */
+static void test_origin(void **state)
+{
+    static const struct http_request local = {.is_local = true};
+    struct http_request remote = {0};
+    char text[HTTP_ORIGIN_MAX];
+
+    (void)state;
+    assert_string_equal(http_origin(&local, text), "over the socket");
+    assert_int_equal(addr_parse("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", &remote.peer), 0);
+    assert_string_equal(http_origin(&remote, text), "from 2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff");
+}
+
 static void test_counts_too_many_parameters(void **state)
 {
     char text[ANSWER_MAX];
@@ -470,6 +483,7 @@ int main(void)
         TEST(test_keeps_the_connection),
         TEST(test_decodes_the_query),
         TEST(test_who_asks),
+        TEST(test_origin),
         TEST(test_counts_too_many_parameters),
         TEST(test_unwanted_bodies),
         TEST(test_short_body),

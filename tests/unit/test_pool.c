@@ -139,6 +139,20 @@ static void test_fitness(void **state)
     }
 }
 
+static void test_set_state(void **state)
+{
+    struct backend backend = {.state = CONFIG_STATE_ENABLED, .health = HEALTH_UP};
+
+    (void)state;
+    pool_set_state(&backend, CONFIG_STATE_DISABLED);
+    assert_true(pool_is_lost(&backend));
+    pool_set_state(&backend, CONFIG_STATE_DRAIN);
+    assert_false(pool_is_lost(&backend));
+    assert_int_equal(pool_fitness(&backend), 0);
+    pool_set_state(&backend, CONFIG_STATE_ENABLED);
+    assert_int_equal(pool_fitness(&backend), 4);
+}
+
 static void test_has_fit_by_family(void **state)
 {
     struct pool *pool = support_pool(services, 2);
@@ -192,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_lookups),
         cmocka_unit_test(test_many_servers),
         cmocka_unit_test(test_fitness),
+        cmocka_unit_test(test_set_state),
         cmocka_unit_test(test_has_fit_by_family),
         cmocka_unit_test(test_sample),
         cmocka_unit_test(test_port_numbers),
