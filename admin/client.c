@@ -47,6 +47,7 @@ static bool set_options(struct client *client)
 
     return curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK && /* ".." may be a name */
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, TIMEOUT_MS) == CURLE_OK &&
@@ -91,28 +92,66 @@ static int no_memory(struct client *client)
     return -ENOMEM;
 }
 
-/* "http://ikelb/PATH?KEY=VALUE&..."; the host is a name for the Host header only. Freed by the caller. */
-static char *url_of(struct client *client, const char *path, const struct client_param *params, size_t count)
+/* Begins a URL; the host is a name for the Host header only. */
+static FILE *open_url(const char *path, char **url, size_t *len)
+{
+    FILE *out = open_memstream(url, len);
+
+    if (out)
+        fprintf(out, "http://ikelb%s", path);
+    return out;
+}
+
+/* Ends the URL, which is freed by the caller; NULL if it is not complete. */
+static char *close_url(FILE *out, char **url, bool failed)
+{
+    if (fclose(out) == 0 && !failed)
+        return *url;
+    free(*url);
+    return NULL;
+}
+
+/* Writes a separator and the word, encoded. False without memory. */
+static bool put_word(struct client *client, FILE *out, const char *separator, const char *word)
+{
+    char *encoded = curl_easy_escape(client->curl, word, 0);
+
+    fprintf(out, "%s%s", separator, encoded ? encoded : "");
+    curl_free(encoded);
+    return encoded;
+}
+
+/* "http://ikelb/PATH?KEY=VALUE&..." */
+static char *url_of_params(struct client *client, const char *path, const struct client_param *params,
+                           size_t count)
 {
     char *url = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&url, &len);
+    FILE *out = open_url(path, &url, &len);
     bool failed = false;
 
     if (!out)
         return NULL;
-    fprintf(out, "http://ikelb%s", path);
     for (size_t i = 0; i < count; i++) {
-        char *value = curl_easy_escape(client->curl, params[i].value, 0);
-        failed = failed || !value;
-        fprintf(out, "%c%s=%s", i ? '&' : '?', params[i].key, value ? value : "");
-        curl_free(value);
+        fprintf(out, "%c%s", i ? '&' : '?', params[i].key);
+        failed |= !put_word(client, out, "=", params[i].value);
     }
-    if (fclose(out) != 0 || failed) {
-        free(url);
+    return close_url(out, &url, failed);
+}
+
+/* "http://ikelb/PATH/WORD/..." */
+static char *url_of_words(struct client *client, const char *path, const char *const *words, size_t count)
+{
+    char *url = NULL;
+    size_t len = 0;
+    FILE *out = open_url(path, &url, &len);
+    bool failed = false;
+
+    if (!out)
         return NULL;
-    }
-    return url;
+    for (size_t i = 0; i < count; i++)
+        failed |= !put_word(client, out, "/", words[i]);
+    return close_url(out, &url, failed);
 }
 
 static int unreachable(struct client *client, CURLcode code)
@@ -166,6 +205,7 @@ static int refused(struct client *client, long status, const json_t *answer)
     return status < 500 ? ERR_MALFORMED : ERR_PROTOCOL;
 }
 
+/* A refusal's answer is in *out, too, for those who ask for it. */
 static int judge_answer(struct client *client, json_t **out)
 {
     long status = 0;
@@ -177,20 +217,20 @@ static int judge_answer(struct client *client, json_t **out)
         err = not_ikelb(client, status);
     else if (status != 200)
         err = refused(client, status, answer);
-    if (err) {
+    if (err == ERR_PROTOCOL) {
         json_decref(answer);
-        return err;
+        answer = NULL;
     }
     *out = answer;
-    return 0;
+    return err;
 }
 
-int client_get(struct client *client, const char *path, const struct client_param *params, size_t count,
-               json_t **out)
+/* Asks with the method that has been set, and frees the URL (NULL: there was no memory for it). */
+static int ask(struct client *client, char *url, json_t **out)
 {
-    char *url = url_of(client, path, params, count);
     CURLcode code;
 
+    *out = NULL;
     client->answer_len = 0;
     if (!url)
         return no_memory(client);
@@ -205,4 +245,28 @@ int client_get(struct client *client, const char *path, const struct client_para
     if (code != CURLE_OK)
         return unreachable(client, code);
     return judge_answer(client, out);
+}
+
+int client_get(struct client *client, const char *path, const struct client_param *params, size_t count,
+               json_t **out)
+{
+    int err;
+
+    if (curl_easy_setopt(client->curl, CURLOPT_HTTPGET, 1L) != CURLE_OK)
+        return no_memory(client);
+    err = ask(client, url_of_params(client, path, params, count), out);
+    if (err) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return err;
+}
+
+int client_post(struct client *client, const char *path, const char *const *words, size_t count, json_t **out)
+{
+    *out = NULL;
+    if (curl_easy_setopt(client->curl, CURLOPT_POST, 1L) != CURLE_OK ||
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, "") != CURLE_OK)
+        return no_memory(client);
+    return ask(client, url_of_words(client, path, words, count), out);
 }

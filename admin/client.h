@@ -25,5 +25,13 @@ void client_destroy(struct client *client);
 int client_get(struct client *client, const char *path, const struct client_param *params, size_t count,
                json_t **out);
 
+/*
+ * POSTs, with no body, to the path that continues with these words: "/api/v1/backends" and {"a", "b c"} make
+ * "/api/v1/backends/a/b%20c". The same results; but a refusal (ERR_NOT_FOUND, ERR_MALFORMED) has the daemon's
+ * answer in *out, too, as it may say more than `error`.
+ */
+int client_post(struct client *client, const char *path, const char *const *words, size_t count,
+                json_t **out);
+
 /* The reason of the last failure, in a sentence or two; valid until the next call. */
 const char *client_error(const struct client *client);

@@ -6,11 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/backend_state.h"
 #include "app/check.h"
 #include "app/cli.h"
 #include "app/clients.h"
 #include "app/explain.h"
 #include "app/probe.h"
+#include "app/reload.h"
 #include "app/run.h"
 #include "app/status.h"
 #include "app/version.h"
@@ -27,6 +29,10 @@ static const struct subcommand subcommands[] = {
     {"status", "services, backends, health, clients, rates, alarms", status_command},
     {"clients", "the clients, and which backend each belongs to", clients_command},
     {"explain", "why a client does or doesn't connect", explain_command},
+    {"drain", "let a backend keep its clients, and give it no new ones", backend_state_command},
+    {"enable", "give a backend new clients again", backend_state_command},
+    {"disable", "send a backend's clients elsewhere with their next handshake", backend_state_command},
+    {"reload", "read the configuration file again", reload_command},
     {"probe", "ask an IKE server whether it is alive on UDP 500 and 4500", probe_command},
     {"version", "print the version", version_command},
 };

@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("IKELB_BINARY", ROOT / "build" / "asan" / "app" / "ikelb"))
-COMMANDS = ["run", "check", "status", "clients", "explain", "probe", "version"]
+COMMANDS = ["run", "check", "status", "clients", "explain", "drain", "enable", "disable", "reload", "probe",
+            "version"]
 
 DONE, NO, USAGE, UNREACHABLE = range(4)
 
@@ -49,6 +50,7 @@ class FakeDaemon:
     def __init__(self, path: Path, answer: Callable[[str], tuple[int, object]]) -> None:
         self.answer = answer
         self.targets: list[str] = []
+        self.methods: list[str] = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen()
@@ -66,7 +68,8 @@ class FakeDaemon:
                     request += data
                 if not request:
                     continue
-                target = request.split()[1].decode()
+                method, target = request.decode().split()[:2]
+                self.methods.append(method)
                 self.targets.append(target)
                 status, body = self.answer(target)
                 text = json.dumps(body).encode()
@@ -120,7 +123,7 @@ def test_usage_errors(_: Path) -> None:
     for command in COMMANDS:
         done = expect([command, "--frob"], USAGE, err="--frob")
         assert f"ikelb {command} --help" in done.stderr, done.stderr
-    for command in ("status", "clients", "explain", "probe"):
+    for command in ("status", "clients", "explain", "drain", "reload", "probe"):
         expect([command, "--jsno"], USAGE, err=f"ikelb {command}: unknown option '--jsno'; did you mean '--json'?")
         expect([command, "--json=yes"], USAGE, err=f"ikelb {command}: option '--json' takes no value")
     expect(["status", "-x"], USAGE, err="ikelb status: unknown option '-x'\nSee `ikelb status --help`.\n")
@@ -132,6 +135,11 @@ def test_usage_errors(_: Path) -> None:
     expect(["explain", "10.0.0.1", "10.0.0.2"], USAGE, err="unexpected argument '10.0.0.2'")
     for address in ("10.0.0.256", "vpn1", "", "10.0.0.1/24", "[::1]"):
         expect(["explain", address], USAGE, err=f"ikelb explain: '{address}' is no IPv4 or IPv6 address")
+    for command in ("drain", "enable", "disable"):
+        expect([command], USAGE, err=f"ikelb {command}: it needs a SERVICE/BACKEND\nSee `ikelb {command} --help`.\n")
+        for word in ("vpn1", "", "/", "a/", "/b", "a/b/c"):
+            expect([command, "a/b", word], USAGE, err=f"ikelb {command}: '{word}' is no SERVICE/BACKEND; write it as")
+    expect(["reload", "FILE"], USAGE, err="ikelb reload: unexpected argument 'FILE'")
     expect(["check", "a", "b"], USAGE, err="unexpected argument 'b'")
     expect(["version", "x"], USAGE, err="unexpected argument 'x'")
     expect(["probe"], USAGE, err="ikelb probe: it needs a HOST to ask")
@@ -167,8 +175,10 @@ def test_check(work: Path) -> None:
 def test_unreachable(work: Path) -> None:
     path = work / "ikelb.sock"
     expect(["explain", "--socket", str(path), "::1"], UNREACHABLE, err=f"ikelb explain: {path}: no such socket: is ikelb")
-    for command in ("status", "clients"):
+    for command in ("status", "clients", "reload"):
         expect([command, "--socket", str(path)], UNREACHABLE, err=f"ikelb {command}: {path}: no such socket: is ikelb")
+    done = expect(["drain", "--socket", str(path), "a/b", "a/c"], UNREACHABLE, err=f"ikelb drain: {path}: no such socket")
+    assert done.stderr.count("\n") == 1, done.stderr
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.close()
@@ -235,6 +245,102 @@ def test_status(work: Path) -> None:
         assert "  vpn1 " in done.stdout and "\033" not in done.stdout, done.stdout
         done = expect(["status", "--json", "--socket", str(path)], DONE, out="{")
         assert json.loads(done.stdout) == document
+
+
+def changed(state: str, clients: int, **more: object) -> dict:
+    return {"service": "aovpn", "backend": "vpn1", "state": state, "was": "enabled", "clients": clients, "health": "up",
+            "warning": None, **more}
+
+
+def test_backend_states(work: Path) -> None:
+    path = work / "ikelb.sock"
+    cases = [
+        ("drain", changed("drain", 1234), "drain; 1,234 clients stay until they end, new ones go elsewhere"),
+        ("drain", changed("drain", 1), "drain; 1 client stays until it ends, new ones go elsewhere"),
+        ("drain", changed("drain", 0, was="drain"), "drain already; it has no clients, new ones go elsewhere"),
+        ("disable", changed("disabled", 2),
+         "disabled; 2 clients keep their tunnels until they go elsewhere with the next handshake, as new ones do"),
+        ("disable", changed("disabled", 1),
+         "disabled; 1 client keeps its tunnel until it goes elsewhere with the next handshake, as new ones do"),
+        ("enable", changed("enabled", 2), "enabled already; it gets new clients"),
+        ("enable", changed("enabled", 2, was="drain", health="down"),
+         "enabled; it is down, and gets new clients when it is up again"),
+        ("drain", {"state": "drain"}, "drain; it has no clients, new ones go elsewhere"),  # another version
+    ]
+    for command, answer, line in cases:
+        with FakeDaemon(path, lambda _, answer=answer: (200, answer)) as daemon:
+            done = expect([command, "--socket", str(path), "aovpn/vpn1"], DONE, out=f"aovpn/vpn1: {line}\n")
+            assert done.stdout.count("\n") == 1 and "\033" not in done.stdout, done.stdout
+            assert (daemon.methods, daemon.targets) == (["POST"], [f"/api/v1/backends/aovpn/vpn1/{command}"])
+        path.unlink()
+
+
+def test_backend_state_warning(work: Path) -> None:
+    """What is dropped is not said to go elsewhere; the change is made all the same."""
+    path = work / "ikelb.sock"
+    warning = "service aovpn has no backend for new clients now: they are dropped"
+    for state, clients, line in (("drain", 2, "drain; 2 clients stay until they end"),
+                                 ("drain", 0, "drain; it has no clients"),
+                                 ("disabled", 1, "disabled; 1 client keeps its tunnel until it ends"),
+                                 ("disabled", 2, "disabled; 2 clients keep their tunnels until they end")):
+        with FakeDaemon(path, lambda _, answer=changed(state, clients, warning=warning): (200, answer)):
+            done = ikelb("drain", "--socket", str(path), "aovpn/vpn1")
+            assert (done.returncode, done.stdout) == (DONE, f"aovpn/vpn1: {line}\n"), done
+            assert done.stderr == f"ikelb drain: warning: {warning}\n", done
+        path.unlink()
+
+
+def one_is_unknown(target: str) -> tuple[int, object]:
+    if "vpn9" in target:
+        return 404, {"error": "service aovpn has no backend 'vpn9'; did you mean vpn1?"}
+    return 200, changed("drain", 3)
+
+
+def test_several_backends(work: Path) -> None:
+    path = work / "ikelb.sock"
+    with FakeDaemon(path, one_is_unknown) as daemon:
+        at = ["drain", "--socket", str(path), "aovpn/vpn1", "aovpn/vpn9", "aovpn/v p?n#%"]
+        done = ikelb(*at)
+        assert done.returncode == NO, done
+        assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["aovpn/vpn1", "aovpn/v p?n#%"], done
+        assert done.stderr == "ikelb drain: service aovpn has no backend 'vpn9'; did you mean vpn1?\n", done
+        assert daemon.targets[-1] == "/api/v1/backends/aovpn/v%20p%3Fn%23%25/drain", daemon.targets
+        done = ikelb(*at, "--json")
+        assert done.returncode == NO and json.loads(done.stdout) == {"backends": 2 * [changed("drain", 3)]}, done
+        expect(["drain", "--socket", str(path), "--json", "aovpn/vpn9"], NO, err="did you mean vpn1?")
+        expect(["drain", "--socket", str(path), "../.."], DONE, out="../..: drain;")
+        assert daemon.targets[-1] == "/api/v1/backends/../../drain", daemon.targets
+
+
+def test_reload(work: Path) -> None:
+    path = work / "ikelb.sock"
+    changes = ["service aovpn, backend vpn3: added", "service \033[1maovpn: schedule: round-robin"]
+    document = {"changes": changes, "needs_restart": ["dataplane.max_clients: 5000 instead of 1000"]}
+    with FakeDaemon(path, lambda _: (200, document)) as daemon:
+        done = ikelb("reload", "--socket", str(path))
+        assert done.returncode == DONE and done.stdout == "\n".join(changes).replace("\033", "?") + "\n", done
+        assert done.stderr == "needs a restart: dataplane.max_clients: 5000 instead of 1000\n", done
+        assert (daemon.methods, daemon.targets) == (["POST"], ["/api/v1/reload"]), daemon.targets
+        done = expect(["reload", "--json", "--socket", str(path)], DONE, out="{")
+        assert json.loads(done.stdout) == document
+    path.unlink()
+    with FakeDaemon(path, lambda _: (200, {"changes": [], "needs_restart": []})):
+        assert expect(["reload", "--socket", str(path)], DONE, out="nothing").stdout == "nothing has changed\n"
+    path.unlink()
+    errors = ["ikelb.yaml:3:5: services[0].vpi: unknown key", "ikelb.yaml:9:5: log.level: no"]
+    refusal = {"error": "the file has 2 errors", "errors": errors}
+    with FakeDaemon(path, lambda _: (422, refusal)):
+        done = expect(["reload", "--socket", str(path)], NO, err=errors[0])
+        assert done.stderr == "\n".join([*errors, "ikelb reload: nothing was changed\n"]), done
+        done = ikelb("reload", "--json", "--socket", str(path))
+        assert done.returncode == NO and json.loads(done.stdout) == refusal, done
+        assert done.stderr == "ikelb reload: nothing was changed\n", done
+    path.unlink()
+    with FakeDaemon(path, lambda _: (403, {"error": "not you"})):
+        expect(["reload", "--socket", str(path)], NO, err="ikelb reload: not you\n")
+    path.unlink()
+    with FakeDaemon(path, lambda _: (200, {"something": "else"})):
+        expect(["reload", "--socket", str(path)], UNREACHABLE, err="ikelb reload: ")
 
 
 def test_probe_of_nobody(_: Path) -> None:

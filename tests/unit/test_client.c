@@ -69,6 +69,22 @@ static void *serve(void *ctx)
     return NULL;
 }
 
+/* A change asked for, and its answer. */
+static int post(struct server *s, const char *answer, const char *const *words, size_t count, json_t **out)
+{
+    struct client *client = client_create(s->path);
+    pthread_t thread;
+
+    assert_non_null(client);
+    s->answer = answer;
+    memset(s->request, 0, sizeof s->request);
+    assert_int_equal(pthread_create(&thread, NULL, serve, s), 0);
+    const int err = client_post(client, "/api/v1/x", words, count, out);
+    pthread_join(thread, NULL);
+    client_destroy(client);
+    return err;
+}
+
 /* One question and its answer; the result of client_get(), and what the client says of it in `error`. */
 static int ask(struct server *s, const char *answer, const struct client_param *params, size_t count,
                json_t **out, char error[static 1024])
@@ -101,6 +117,40 @@ static void test_gets(void **state)
     assert_int_equal(json_integer_value(json_object_get(answer, "a")), 1);
     assert_non_null(strstr(s->request, "GET /api/v1/x?backend=a%2Fb%20c%26d%3D%C3%A9&limit=5 HTTP/1.1\r\n"));
     json_decref(answer);
+}
+
+static void test_posts(void **state)
+{
+    static const char *const words[] = {"a/b c", "..", "drain"};
+    struct server *s = *state;
+    json_t *answer = NULL;
+
+    assert_int_equal(post(s, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}", words, 3, &answer), 0);
+    assert_int_equal(json_integer_value(json_object_get(answer, "a")), 1);
+    assert_non_null(strstr(s->request, "POST /api/v1/x/a%2Fb%20c/../drain HTTP/1.1\r\n"));
+    assert_non_null(strstr(s->request, "Content-Length: 0\r\n"));
+    json_decref(answer);
+    assert_int_equal(post(s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", NULL, 0, &answer), 0);
+    assert_non_null(strstr(s->request, "POST /api/v1/x HTTP/1.1\r\n"));
+    json_decref(answer);
+}
+
+/* A refusal is told in full; what is no answer of ikelb is not. */
+static void test_posts_refused(void **state)
+{
+    json_t *answer = NULL;
+
+    assert_int_equal(post(*state,
+                          "HTTP/1.1 422 No\r\nContent-Length: 25\r\n\r\n{\"error\":\"a\",\"errors\":[]}",
+                          NULL, 0, &answer),
+                     ERR_MALFORMED);
+    assert_true(json_is_array(json_object_get(answer, "errors")));
+    json_decref(answer);
+    assert_int_equal(post(*state, "HTTP/1.1 422 No\r\nContent-Length: 2\r\n\r\n{}", NULL, 0, &answer),
+                     ERR_PROTOCOL);
+    assert_null(answer);
+    assert_int_equal(post(*state, NULL, NULL, 0, &answer), ERR_UNREACHABLE);
+    assert_null(answer);
 }
 
 static void test_refusals(void **state)
@@ -181,8 +231,8 @@ static void test_permission(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_gets), TEST(test_refusals), TEST(test_unreachable),
-                                       TEST(test_permission)};
+    const struct CMUnitTest tests[] = {TEST(test_gets),     TEST(test_posts),       TEST(test_posts_refused),
+                                       TEST(test_refusals), TEST(test_unreachable), TEST(test_permission)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,4 @@
+/* `ikelb reload`: the running daemon reads its configuration file again. */
+#pragma once
+
+int reload_command(int argc, char **argv);
