@@ -163,7 +163,7 @@ static int start_io(struct daemon *d)
 static int start_admin(struct daemon *d)
 {
     d->backend_change =
-        (struct backend_change){.pool = d->pool, .log = d->log, .changed = on_backend_changed, .ctx = d};
+        (struct backend_change){.pool = d->pool, .log = &d->log, .changed = on_backend_changed, .ctx = d};
     d->changes[CHANGE_BACKEND] = (struct api_change){
         .path = BACKEND_CHANGE_PATH, .handle = backend_change_handle, .ctx = &d->backend_change};
     d->changes[CHANGE_RELOAD] =
