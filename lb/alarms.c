@@ -56,7 +56,10 @@ void alarms_note_fragments(struct pool *pool, uint64_t lost, uint64_t now_ms)
 
 uint32_t alarms_of(const struct pool *pool, const struct service *service, uint64_t now_ms)
 {
-    uint32_t on = backend_alarm(pool, service) | refusing_alarm(pool, service) | silent_alarm(pool, service);
+    uint32_t on = refusing_alarm(pool, service) | silent_alarm(pool, service);
+
+    if (!service->removed) /* else that new clients are dropped is as it should be */
+        on |= backend_alarm(pool, service);
 
     if (is_recent(service->no_address_ms, now_ms))
         on |= 1U << ALARM_NO_SNAT_ADDRESS;

@@ -84,6 +84,21 @@ static void test_refusing(void **state)
     pool_destroy(pool);
 }
 
+/* A service that the configuration has no more drops new clients, as it should. */
+static void test_removed(void **state)
+{
+    struct pool *pool = support_pool(two, 2);
+    struct service *service = &pool->services[0];
+    const uint16_t first = service->first_backend;
+
+    (void)state;
+    pool->backends[first].removed = pool->backends[pool->backends[first].next].removed = true;
+    assert_int_equal(alarms_of(pool, service, 1000), BIT(NO_BACKEND));
+    service->removed = true;
+    assert_int_equal(alarms_of(pool, service, 1000), 0);
+    pool_destroy(pool);
+}
+
 /* Nobody knows whose fragments they were: all services show it. */
 /* Nobody of those who may get new clients answers. */
 static void test_silent(void **state)
@@ -152,6 +167,7 @@ int main(void)
         cmocka_unit_test(test_refusals_are_held),
         cmocka_unit_test(test_refusing),
         cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_removed),
         cmocka_unit_test(test_lost_fragments),
         cmocka_unit_test(test_texts),
     };
