@@ -34,14 +34,18 @@ PKI_CACHE = REPOSITORY / "build/lab/pki"
 class Bench:
     """A context manager; leaving it ends every process and removes every namespace, also after a signal.
 
-    The logs of everything go to log_dir; without one they go the way of all the rest.
+    `network` is the lab's own, or one with the same machines that is laid out otherwise. The logs of everything go to
+    log_dir; without one they go the way of all the rest.
     """
 
-    def __init__(self, tag: str, *, clients: int, servers: int, log_dir: Path | None = None) -> None:
+    def __init__(
+        self, tag: str, *, clients: int, servers: int, log_dir: Path | None = None, network: type[Topology] = Topology
+    ) -> None:
         self.workspace = Workspace(tag, log_dir)
         self.log_dir = self.workspace.log_dir
         self.servers: dict[int, Server] = {}
         self._counts = {"clients": clients, "servers": servers}
+        self._network = network
         self._topology: Topology | None = None
         self._balancer: Balancer | None = None
         self._clients: Clients | None = None
@@ -49,7 +53,7 @@ class Bench:
     def __enter__(self) -> "Bench":
         self.workspace.__enter__()
         try:
-            self._topology = Topology(self.workspace, **self._counts)
+            self._topology = self._network(self.workspace, **self._counts)
         except BaseException as error:
             self.workspace.__exit__(type(error), error, None)
             raise

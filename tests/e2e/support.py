@@ -17,6 +17,7 @@ from vpnlab.balancer import Balancer, binary
 from vpnlab.bench import Bench
 from vpnlab.clients import Outcome
 from vpnlab.net import Namespace
+from vpnlab.topology import Topology
 from vpnlab.workspace import Interrupted
 
 T = TypeVar("T")
@@ -34,12 +35,12 @@ _SANITIZER = re.compile(r"Sanitizer|runtime error:|SUMMARY:")
 
 
 @contextmanager
-def lab(*, clients: int, servers: int) -> Iterator[Bench]:
+def lab(*, clients: int, servers: int, network: type[Topology] = Topology) -> Iterator[Bench]:
     """A bench. When the test is over ikelb must end well by SIGTERM; when it has failed, the logs' ends are printed."""
     tag = os.environ.get("IKELB_E2E_TAG", "e2e")
     logs = Path(tempfile.mkdtemp(prefix="ikelb-e2e-"))
     try:
-        with Bench(tag, clients=clients, servers=servers, log_dir=logs) as bench:
+        with Bench(tag, clients=clients, servers=servers, log_dir=logs, network=network) as bench:
             try:
                 lo = [f"addr add {vips[4]}/32 dev lo" for vips in (SECOND_VIP, THIRD_VIP)]
                 lo += [f"addr add {vips[6]}/128 dev lo nodad" for vips in (SECOND_VIP, THIRD_VIP)]
