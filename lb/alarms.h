@@ -24,7 +24,8 @@
     X(REFUSING, "refusing",                                                                                  \
       "a server refuses new clients: it is alive, but leaves their first messages unanswered; new clients "  \
       "go elsewhere if they can; see its log and its limit of half-open handshakes, and look for overload, " \
-      "or a limit of its firewall or licence")                                                               \
+      "or a limit of its firewall or licence; if it has never served anybody, check that its way back to "   \
+      "clients leads through ikelb")                                                                         \
     X(REFUSING_FULL_NAT, "refusing_full_nat",                                                                \
       "a server refuses new clients: it is alive, but leaves their first messages unanswered; most likely "  \
       "its limits per source address, as with full NAT all clients come from one; use mode transparent, or " \

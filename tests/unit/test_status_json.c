@@ -22,7 +22,8 @@ static const struct support_service services[] = {
 #define REFUSING                                                                                             \
     "a server refuses new clients: it is alive, but leaves their first messages unanswered; new clients go " \
     "elsewhere if they can; see its log and its limit of half-open handshakes, and look for overload, or a " \
-    "limit of its firewall or licence"
+    "limit of its firewall or licence; if it has never served anybody, check that its way back to clients "  \
+    "leads through ikelb"
 
 static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
