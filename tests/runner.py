@@ -67,6 +67,8 @@ def stage_style(tally: Tally, word: str) -> None:
     checks = {
         "style: include direction": [sys.executable, "tests/check_includes.py"],
         "style: include check finds a violation": [sys.executable, "tests/check_includes.py", "--self-test"],
+        "style: documents": [sys.executable, "tests/check_docs.py"],
+        "style: document check finds faults": [sys.executable, "tests/check_docs.py", "--self-test"],
         "style: clang-format": ["clang-format", "--dry-run", "-Werror", *c_files()],
     }
     for name, command in checks.items():

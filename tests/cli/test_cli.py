@@ -5,6 +5,7 @@ Needs nothing but the binary, which IKELB_BINARY names (default: build/asan/app/
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -170,6 +171,19 @@ def test_check(work: Path) -> None:
     assert "weight" in done.stderr and "vpi" in done.stderr and "did you mean" in done.stderr, done.stderr
     expect(["check", str(work / "none.yaml")], NO, err=f"{work}/none.yaml")
     expect(["check", str(work)], NO, err=str(work))
+
+
+def test_documents(work: Path) -> None:
+    """What the documents show as a configuration is one, and a whole one."""
+    file = work / "ikelb.yaml"
+    count = 0
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for text in re.findall(r"^```yaml\n(services:\n.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
+            file.write_text(text)
+            done = ikelb("check", str(file))
+            assert done.returncode == DONE, f"{document.name}: {done.stderr}\n{text}"
+            count += 1
+    assert count >= 7, f"only {count} configurations in the documents"
 
 
 def test_unreachable(work: Path) -> None:
