@@ -233,7 +233,7 @@ static void keep_running(struct service *service, const struct config_service *c
              config_mode_name(service->mode));
     if (service->persistence.spread_nat != config->persistence.spread_nat)
         note(notes, "services.%s.persistence.spread_nat: it stays %s until a restart", config->name,
-             service->persistence.spread_nat ? "on" : "off");
+             service->persistence.spread_nat ? "true" : "false");
 }
 
 static void apply_service(struct pool *pool, uint16_t index, const struct config_service *config,
