@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "lb/kernel.h"
+#include "lb/netlink_find.h"
 
 #define MESSAGE_BYTES 512
 
@@ -85,11 +86,44 @@ static struct mnl_socket *open_socket(void)
 }
 
 /* A killed run may have left its own; several, if it ever went wrong. */
-static void remove_both(struct mnl_socket *socket, int family)
+static void remove_rules(struct mnl_socket *socket, int family)
 {
     while (change_rule(socket, family, RTM_DELRULE, 0) == 0)
         ;
+}
+
+static void remove_both(struct mnl_socket *socket, int family)
+{
+    remove_rules(socket, family);
     (void)change_route(socket, family, RTM_DELROUTE, 0);
+}
+
+/*
+ * What is there already, once and just as it should be, stays: while it is taken away and put back replies
+ * would be lost. Anything else of ours is replaced.
+ */
+static bool is_in_place(struct mnl_socket *socket, int family,
+                        int (*find)(struct mnl_socket *, int, struct netlink_found *))
+{
+    struct netlink_found found;
+
+    return find(socket, family, &found) == 0 && found.count == 1 && found.same_count == 1;
+}
+
+static int start_route(struct mnl_socket *socket, int family)
+{
+    if (is_in_place(socket, family, netlink_find_routes))
+        return 0;
+    (void)change_route(socket, family, RTM_DELROUTE, 0);
+    return change_route(socket, family, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+}
+
+static int start_rule(struct mnl_socket *socket, int family)
+{
+    if (is_in_place(socket, family, netlink_find_rules))
+        return 0;
+    remove_rules(socket, family);
+    return change_rule(socket, family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
 }
 
 int netlink_start(int family, const struct log *log)
@@ -99,13 +133,12 @@ int netlink_start(int family, const struct log *log)
     int err = socket ? 0 : -errno;
 
     if (!err) {
-        remove_both(socket, family);
         what = "route";
-        err = change_route(socket, family, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+        err = start_route(socket, family);
     }
     if (!err) {
         what = "rule";
-        err = change_rule(socket, family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+        err = start_rule(socket, family);
     }
     if (err) {
         log_error(log, "cannot set up the %s for IPv%d (fwmark %#x/%#x, priority %d, table %d): %s%s", what,

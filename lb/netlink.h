@@ -5,8 +5,8 @@
 #include "base/log.h"
 
 /*
- * `ip rule add fwmark MARK/MASK lookup TABLE` and `ip route add local default dev lo table TABLE`, in place
- * of what an earlier run left. 0 or -errno, logged.
+ * `ip rule add fwmark MARK/MASK lookup TABLE` and `ip route add local default dev lo table TABLE`. What
+ * an earlier run left is kept, without a gap, if it is just that, and replaced if not. 0 or -errno, logged.
  */
 int netlink_start(int family, const struct log *log);
 
