@@ -19,12 +19,14 @@
 _Static_assert(PORTS_FIRST == 1024 && PORTS_LAST == 64511 && PORTS_RESERVED == 4500,
                "SPARED_PORTS follows lb/ports.h");
 
+#define FAMILY_COUNT 2
+
 /* One address family's share of the table. */
 struct family {
     int family;
     const char *ip;     /* nft's word for it */
     const char *suffix; /* of the names of its sets and chains */
-    uint16_t port;      /* of the socket of the way back */
+    uint16_t port;      /* of the socket of the way back; 0: the family is not served */
     bool full_nat;      /* any service in that mode? */
 };
 
@@ -65,11 +67,15 @@ static void put_vips(FILE *out, const struct pool *pool, int family)
     end_elements(out, count);
 }
 
+static const char *set_type(const struct family *f)
+{
+    return f->family == AF_INET ? "ipv4_addr" : "ipv6_addr";
+}
+
 static void put_set(FILE *out, const char *name, const struct pool *pool, const struct family *f,
                     void (*put)(FILE *, const struct pool *, int))
 {
-    fprintf(out, "  set %s%s {\n    type %s\n", name, f->suffix,
-            f->family == AF_INET ? "ipv4_addr" : "ipv6_addr");
+    fprintf(out, "  set %s%s {\n    type %s\n", name, f->suffix, set_type(f));
     put(out, pool, f->family);
     fprintf(out, "  }\n");
 }
@@ -97,7 +103,8 @@ static void put_replies(FILE *out, const struct family *f)
  * Replies go to our socket, with three exceptions. What claims to come from a backend must come in where the
  * route to that backend goes out, or anybody could speak for it. What a backend sends to a VIP's own ports
  * comes from a client. And what it sends to an address of this machine, but to no port of full NAT, answers
- * some program here.
+ * some program here. Where the socket has gone without the table, the rule ends at `tproxy`, before the mark
+ * would lead the packet astray: it is forwarded as if there were no table.
  */
 static void put_family_chain(FILE *out, const struct family *f)
 {
@@ -106,17 +113,18 @@ static void put_family_chain(FILE *out, const struct family *f)
     fprintf(out, "    %s daddr @vips%s udp dport { 500, 4500 } return\n", f->ip, f->suffix);
     fprintf(out, "    %sfib daddr type local return\n", f->full_nat ? "udp dport " SPARED_PORTS " " : "");
     fprintf(out,
-            "    meta l4proto udp meta mark set meta mark and 0x%08x or 0x%08x tproxy %s to :%u accept\n",
-            ~KERNEL_MARK_MASK, KERNEL_MARK, f->ip, f->port);
+            "    meta l4proto udp tproxy %s to :%u meta mark set meta mark and 0x%08x or 0x%08x accept\n",
+            f->ip, f->port, ~KERNEL_MARK_MASK, KERNEL_MARK);
     fprintf(out, "  }\n");
 }
 
 static void put_base_chain(FILE *out, const char *name, const char *hook, const struct family *families,
-                           size_t count, void (*put)(FILE *, const struct family *))
+                           void (*put)(FILE *, const struct family *))
 {
     fprintf(out, "  chain %s {\n    type filter hook %s; policy accept;\n", name, hook);
-    for (size_t i = 0; i < count; i++)
-        put(out, &families[i]);
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        if (families[i].port)
+            put(out, &families[i]);
     fprintf(out, "  }\n");
 }
 
@@ -128,26 +136,53 @@ static bool has_full_nat(const struct pool *pool, int family)
     return false;
 }
 
-/* `add` before `delete` makes the deletion succeed whether or not the table was there. */
-static void put_ruleset(FILE *out, const struct pool *pool, struct io_return_ports ports)
+/* Empties the sets and chains of a family that are there; those that are not wanted any more go. `add` before
+ * it makes that succeed whether or not they were there. */
+static void put_clearing(FILE *out, const struct family *f)
 {
-    struct family families[2];
-    size_t count = 0;
+    static const char *const sets[] = {"backends", "vips"};
+    const char *verb = f->port ? "flush" : "delete";
 
-    if (ports.v4)
-        families[count++] = (struct family){AF_INET, "ip", "4", ports.v4, has_full_nat(pool, AF_INET)};
-    if (ports.v6)
-        families[count++] = (struct family){AF_INET6, "ip6", "6", ports.v6, has_full_nat(pool, AF_INET6)};
-    fprintf(out, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", KERNEL_NFT_TABLE,
-            KERNEL_NFT_TABLE, KERNEL_NFT_TABLE);
-    for (size_t i = 0; i < count; i++) {
+    fprintf(out,
+            "add chain inet " KERNEL_NFT_TABLE " replies%s\n%s chain inet " KERNEL_NFT_TABLE " replies%s\n",
+            f->suffix, verb, f->suffix);
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        fprintf(out, "add set inet " KERNEL_NFT_TABLE " %s%s { type %s; }\n", sets[i], f->suffix,
+                set_type(f));
+        fprintf(out, "%s set inet " KERNEL_NFT_TABLE " %s%s\n", verb, sets[i], f->suffix);
+    }
+}
+
+/*
+ * The table's chains and sets are kept, and their contents replaced: a packet meets either the old rules or
+ * the new ones. New chains instead of the old ones would be hooked in beside those, and a packet between the
+ * two could meet neither's rules. `anew` replaces the table all the same, for one that another version has
+ * left.
+ */
+static void put_ruleset(FILE *out, const struct pool *pool, struct io_return_ports ports, bool anew)
+{
+    const struct family families[] = {
+        {AF_INET, "ip", "4", ports.v4, has_full_nat(pool, AF_INET)},
+        {AF_INET6, "ip6", "6", ports.v6, has_full_nat(pool, AF_INET6)},
+    };
+
+    fprintf(out, "add table inet " KERNEL_NFT_TABLE "\n%s table inet " KERNEL_NFT_TABLE "\n",
+            anew ? "delete" : "flush");
+    if (anew)
+        fprintf(out, "add table inet " KERNEL_NFT_TABLE "\n");
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        put_clearing(out, &families[i]);
+    fprintf(out, "table inet " KERNEL_NFT_TABLE " {\n");
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        if (!families[i].port)
+            continue;
         put_set(out, "backends", pool, &families[i], put_servers);
         put_set(out, "vips", pool, &families[i], put_vips);
         put_family_chain(out, &families[i]);
     }
-    put_base_chain(out, "untrack_in", "prerouting priority raw", families, count, put_untrack_in);
-    put_base_chain(out, "untrack_out", "output priority raw", families, count, put_untrack_out);
-    put_base_chain(out, "replies", "prerouting priority mangle", families, count, put_replies);
+    put_base_chain(out, "untrack_in", "prerouting priority raw", families, put_untrack_in);
+    put_base_chain(out, "untrack_out", "output priority raw", families, put_untrack_out);
+    put_base_chain(out, "replies", "prerouting priority mangle", families, put_replies);
     fprintf(out, "}\n");
 }
 
@@ -159,7 +194,7 @@ static void log_failure(struct nft_ctx *nft, const struct log *log)
     log_error(log, "nftables: %.*s", (int)strcspn(text, "\n"), text);
 }
 
-/* Runs commands in one transaction. */
+/* Runs commands in one transaction. A failure is logged if `log` is not NULL. */
 static int run(const char *commands, const struct log *log)
 {
     struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
@@ -176,8 +211,8 @@ static int run(const char *commands, const struct log *log)
     return err;
 }
 
-/* The whole table, to be freed; NULL without memory. */
-static char *ruleset_text(const struct pool *pool, struct io_return_ports ports)
+/* All commands that make the table, to be freed; NULL without memory. */
+static char *ruleset_text(const struct pool *pool, struct io_return_ports ports, bool anew)
 {
     char *text = NULL;
     size_t len = 0;
@@ -185,25 +220,30 @@ static char *ruleset_text(const struct pool *pool, struct io_return_ports ports)
 
     if (!out)
         return NULL;
-    put_ruleset(out, pool, ports);
+    put_ruleset(out, pool, ports, anew);
     if (fclose(out) == 0)
         return text;
     free(text);
     return NULL;
 }
 
-int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+static int replace(const struct pool *pool, struct io_return_ports ports, bool anew, const struct log *log)
 {
-    char *text = ruleset_text(pool, ports);
+    char *text = ruleset_text(pool, ports, anew);
     const int err = text ? run(text, log) : -ENOMEM;
 
     free(text);
     return err;
 }
 
+int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+{
+    return replace(pool, ports, false, NULL) == 0 ? 0 : replace(pool, ports, true, log);
+}
+
 uint64_t nft_fingerprint(const struct pool *pool, struct io_return_ports ports)
 {
-    char *text = ruleset_text(pool, ports);
+    char *text = ruleset_text(pool, ports, false);
     const uint64_t hash = text ? XXH3_64bits(text, strlen(text)) : 0;
 
     free(text);

@@ -5,7 +5,8 @@
 #include "lb/io_socket.h"
 #include "lb/pool.h"
 
-/* Replaces the table in one transaction. 0, or ERR_LIBRARY after the kernel's reason has been logged. */
+/* Makes the table, or replaces its contents in one transaction that no packet falls between. 0, or
+ * ERR_LIBRARY after the kernel's reason has been logged. */
 int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
 
 /* A hash of the table's text; 0 without memory. */
