@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "admin/admin.h"
 #include "admin/backend_change.h"
+#include "app/handover.h"
+#include "app/manager.h"
 #include "app/privileges.h"
 #include "app/probes.h"
 #include "app/renewal.h"
@@ -22,9 +25,9 @@
 #include "lb/kernel.h"
 #include "lb/pool_config.h"
 
-enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
+enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_RESTART, SIGNAL_COUNT };
 static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
-    [SIGNAL_TERM] = SIGTERM, [SIGNAL_INT] = SIGINT, [SIGNAL_HUP] = SIGHUP};
+    [SIGNAL_TERM] = SIGTERM, [SIGNAL_INT] = SIGINT, [SIGNAL_HUP] = SIGHUP, [SIGNAL_RESTART] = SIGUSR2};
 
 enum { CHANGE_BACKEND, CHANGE_RELOAD, CHANGE_COUNT }; /* what can be changed over the API */
 
@@ -39,10 +42,13 @@ struct daemon {
     bool dp_ready;
     int claim; /* of kernel_claim(), or negative */
     bool kernel_ready;
+    bool leaves_kernel; /* set up, for the next run that follows at once */
+    struct handover *handover;
     struct io_socket *io;
     struct upkeep *upkeep;
     struct probes *probes;
     struct admin *admin;
+    struct manager *manager;
     struct backend_change backend_change;
     struct api_change changes[CHANGE_COUNT];
     uv_signal_t signals[SIGNAL_COUNT];
@@ -62,7 +68,7 @@ static void stop(struct daemon *d)
     if (d->stopping)
         return;
     d->stopping = true;
-    sd_notify(0, "STOPPING=1");
+    manager_stopping();
     if (d->io)
         io_socket_close(d->io, on_part_closed, NULL);
     if (d->probes)
@@ -71,6 +77,8 @@ static void stop(struct daemon *d)
         admin_close(d->admin, on_part_closed, NULL);
     if (d->upkeep)
         upkeep_close(d->upkeep, on_part_closed, NULL);
+    if (d->manager)
+        manager_close(d->manager, on_part_closed, NULL);
     for (int i = 0; i < d->signal_count; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
 }
@@ -85,7 +93,9 @@ static void on_signal(uv_signal_t *handle, int number)
         renewal_result_deinit(&result);
         return;
     }
-    log_info(&d->log, "ending on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    d->leaves_kernel = number == SIGUSR2 && handover_is_kept(d->handover);
+    log_info(&d->log, "ending on SIG%s%s", sigabbrev_np(number),
+             d->leaves_kernel ? " for a restart: the sockets and the kernel set-up stay" : "");
     stop(d);
 }
 
@@ -144,12 +154,37 @@ static int start_dataplane(struct daemon *d)
     return err;
 }
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void describe(void *ctx, char text[static MANAGER_STATUS_MAX])
+{
+    const struct daemon *d = ctx;
+    size_t services = 0, backends = 0, down = 0;
+    uint32_t clients = 0;
+
+    for (uint16_t s = d->pool->first_service; s != POOL_NONE; s = d->pool->services[s].next) {
+        services++;
+        for (uint16_t b = d->pool->services[s].first_backend; b != POOL_NONE; b = d->pool->backends[b].next) {
+            backends++;
+            down += d->pool->backends[b].health == HEALTH_DOWN;
+            clients += d->pool->backends[b].clients;
+        }
+    }
+    snprintf(text, MANAGER_STATUS_MAX, "%zu service%s, %zu backend%s (%zu down), %" PRIu32 " client%s",
+             services, plural(services), backends, plural(backends), down, clients, plural(clients));
+}
+
 /* Our ports are bound before the kernel is told of them, so that a second ikelb fails before it disturbs the
  * first. */
 static int start_io(struct daemon *d)
 {
-    int err = io_socket_create(&d->loop, &d->dp, &d->log, &d->io);
+    int err = handover_create(&d->log, &d->handover);
 
+    if (!err)
+        err = io_socket_create(&d->loop, &d->dp, handover_inherited(d->handover), &d->log, &d->io);
     if (err)
         return err;
     d->claim = kernel_claim(&d->log);
@@ -157,7 +192,11 @@ static int start_io(struct daemon *d)
         return d->claim;
     err = kernel_start(d->pool, io_socket_return_ports(d->io), &d->log);
     d->kernel_ready = !err;
-    return err ? err : io_socket_start(d->io);
+    if (!err)
+        err = io_socket_start(d->io);
+    if (!err)
+        handover_update(d->handover, d->io);
+    return err;
 }
 
 static int start_admin(struct daemon *d)
@@ -196,6 +235,7 @@ static void prepare_renewal(struct daemon *d, const char *path, struct config *c
         .io = d->io,
         .probes = d->probes,
         .admin = d->admin,
+        .handover = d->handover,
     };
 }
 
@@ -204,9 +244,9 @@ static int start(struct daemon *d)
     int err = privileges_check(&d->log);
 
     if (!err)
-        err = start_dataplane(d);
+        err = watch_signals(d); /* first: one that comes while we start must not leave behind what is there */
     if (!err)
-        err = watch_signals(d);
+        err = start_dataplane(d);
     if (!err)
         err = start_io(d);
     if (!err)
@@ -215,15 +255,18 @@ static int start(struct daemon *d)
         err = upkeep_create(&d->loop, &d->dp, &d->log, on_second, d, &d->upkeep);
     if (!err)
         err = probes_create(&d->loop, d->config, d->pool, &d->log, on_backend_changed, d, &d->probes);
+    if (!err)
+        err = manager_create(&d->loop, describe, d, &d->manager);
     return err;
 }
 
 static void deinit(struct daemon *d)
 {
-    if (d->kernel_ready)
+    if (d->kernel_ready && !d->leaves_kernel)
         kernel_stop(&d->log);
     if (d->claim >= 0)
         close(d->claim);
+    handover_destroy(d->handover);
     if (d->dp_ready)
         dataplane_deinit(&d->dp);
     pool_destroy(d->pool);
@@ -239,9 +282,9 @@ static void announce(struct daemon *d)
     log_info(&d->log,
              "ikelb " IKELB_VERSION " serves %zu service%s with %zu backend%s, for at most %" PRIu32
              " clients",
-             d->config->service_count, d->config->service_count == 1 ? "" : "s", backends,
-             backends == 1 ? "" : "s", d->config->max_clients);
-    sd_notify(0, "READY=1");
+             d->config->service_count, plural(d->config->service_count), backends, plural(backends),
+             d->config->max_clients);
+    manager_ready();
 }
 
 int daemon_run(const char *path, struct config *config)

@@ -4,8 +4,9 @@
 #include "config/config.h"
 
 /*
- * Runs the daemon in the foreground until SIGTERM or SIGINT, after which nothing of it is left in the kernel.
- * SIGHUP reads the configuration from `path` again; the configuration, which was read from there, is taken
- * over. 0, or a negative error, logged, if it could not start.
+ * Runs the daemon in the foreground until SIGTERM or SIGINT, after which nothing of it is left in the kernel;
+ * or until SIGUSR2, after which, if a service manager keeps its sockets, all of it is. SIGHUP reads the
+ * configuration from `path` again; the configuration, which was read from there, is taken over. 0, or a
+ * negative error, logged, if it could not start.
  */
 int daemon_run(const char *path, struct config *config);

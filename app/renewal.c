@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/manager.h"
 #include "base/err.h"
 #include "config/diff.h"
 #include "lb/kernel.h"
@@ -40,7 +41,7 @@ static int read_file(const struct renewal *renewal, struct renewal_result *resul
     FILE *errors = open_memstream(&text, &len);
 
     if (!errors)
-        return -errno;
+        return -ENOMEM;
     int err = config_load(renewal->path, errors, out);
     if (fclose(errors) != 0 && !err) {
         config_destroy(*out);
@@ -230,6 +231,7 @@ static int take(struct renewal *renewal, struct config *config, struct renewal_r
         err = change_pool(renewal, config, kernel_before, result);
     if (io_socket_refresh(renewal->io) != 0) /* also closes what was prepared in vain */
         add(result->needs_restart, "services: a socket cannot be read; see the log");
+    handover_update(renewal->handover, renewal->io);
     if (err)
         return err;
     change_rest(renewal, config, &token);
@@ -246,6 +248,7 @@ int renewal_run(struct renewal *renewal, struct renewal_result *result)
 
     *result = (struct renewal_result){
         .changes = json_array(), .needs_restart = json_array(), .errors = json_array()};
+    manager_reloading();
     int err = read_file(renewal, result, &config);
     if (!err) {
         err = take(renewal, config, result);
@@ -253,6 +256,7 @@ int renewal_run(struct renewal *renewal, struct renewal_result *result)
             config_destroy(config);
     }
     log_result(renewal, result, err);
+    manager_ready();
     return err;
 }
 
@@ -298,4 +302,5 @@ void renewal_collect(struct renewal *renewal)
     (void)dataplane_refresh(renewal->dp);
     (void)kernel_refresh(pool, ports, renewal->log); /* what stays in its table too long does no harm */
     (void)io_socket_refresh(renewal->io);
+    handover_update(renewal->handover, renewal->io);
 }

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "admin/admin.h"
+#include "app/handover.h"
 #include "app/probes.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -24,6 +25,7 @@ struct renewal {
     struct io_socket *io;
     struct probes *probes;
     struct admin *admin;
+    struct handover *handover; /* is told of sockets that come and go */
 };
 
 /* What came of it; to be freed by renewal_result_deinit(). */

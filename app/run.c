@@ -16,6 +16,8 @@ static const char help[] =
     "\n"
     "SIGHUP reads the file again (see `ikelb reload`). SIGTERM and SIGINT end it cleanly:\n"
     "nothing of it stays in the kernel.\n"
+    "SIGUSR2 ends it for a restart by a service manager that keeps its sockets\n"
+    "(systemd's FileDescriptorStoreMax=): the next run goes on where it stopped.\n"
     "Exit status: 0 ended by a signal, 1 bad configuration or cannot start, 2 wrong usage.\n";
 
 static int run(const char *file)

@@ -1,6 +1,7 @@
 #include "lb/io_socket.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +40,8 @@ struct io_socket {
     struct io_batch *batch;
     struct reader *readers;
     bool started;
-    int *vip_fds; /* by vip_fd_index() */
+    struct inherited *inherited; /* borrowed while the sockets are opened; NULL: none */
+    int *vip_fds;                /* by vip_fd_index() */
     int raw_fds[SLOT_COUNT];
     struct io_return_ports return_ports;
     size_t closing_readers;
@@ -139,6 +141,7 @@ static struct reader *add_reader(struct io_socket *io, int fd, enum packet_side 
         return NULL;
     }
     *reader = (struct reader){.io = io, .next = io->readers, .fd = fd, .side = side, .service = POOL_NONE};
+    reader->lost = sockets_lost(fd); /* which was counted by who had the socket before */
     io->readers = reader;
     return reader;
 }
@@ -153,6 +156,21 @@ static struct reader *find_vip(const struct io_socket *io, const struct addr *vi
     return reader;
 }
 
+/* From the earlier process, or else new. The descriptor, or -errno. */
+static int obtain_vip(const struct io_socket *io, const struct endpoint *at)
+{
+    const int fd = io->inherited ? inherited_take_vip(io->inherited, at) : ERR_NOT_FOUND;
+
+    return fd >= 0 ? fd : sockets_open_vip(at);
+}
+
+static int obtain_return(const struct io_socket *io, int family, uint16_t *port)
+{
+    const int fd = io->inherited ? inherited_take_return(io->inherited, family, port) : ERR_NOT_FOUND;
+
+    return fd >= 0 ? fd : sockets_open_return(family, port);
+}
+
 static int open_vip(struct io_socket *io, const char *service, const struct addr *vip, enum ike_port port)
 {
     const struct endpoint at = {.addr = *vip, .port = ike_port_number(port)};
@@ -160,7 +178,7 @@ static int open_vip(struct io_socket *io, const char *service, const struct addr
 
     if (find_vip(io, vip, port))
         return 0;
-    const int fd = sockets_open_vip(&at);
+    const int fd = obtain_vip(io, &at);
     if (fd < 0) {
         log_error(io->log, "service %s: cannot listen on UDP %s: %s%s", service, endpoint_format(&at, text),
                   err_text(fd), remedy_of(fd));
@@ -184,7 +202,7 @@ static int open_family(struct io_socket *io, enum family_slot slot)
         return 0;
     int err = io->raw_fds[slot] = sockets_open_raw(family);
     if (err >= 0)
-        err = sockets_open_return(family, port);
+        err = obtain_return(io, family, port);
     if (err >= 0)
         err = add_reader(io, err, PACKET_FROM_BACKEND) ? 0 : -ENOMEM;
     if (err < 0) {
@@ -266,18 +284,20 @@ static void assign_vips(struct io_socket *io)
     }
 }
 
-int io_socket_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct io_socket **out)
+int io_socket_create(uv_loop_t *loop, struct dataplane *dp, struct inherited *inherited,
+                     const struct log *log, struct io_socket **out)
 {
     struct io_socket *io = calloc(1, sizeof *io);
 
     if (!io)
         return -ENOMEM;
-    *io = (struct io_socket){.loop = loop, .dp = dp, .log = log, .raw_fds = {-1, -1}};
+    *io = (struct io_socket){.loop = loop, .dp = dp, .log = log, .inherited = inherited, .raw_fds = {-1, -1}};
     io->batch = io_batch_create();
     io->vip_fds = calloc((size_t)POOL_SERVICES_MAX * IKE_PORT_COUNT * SLOT_COUNT, sizeof *io->vip_fds);
     int err = io->batch && io->vip_fds ? 0 : -ENOMEM;
     if (!err)
         err = open_all(io);
+    io->inherited = NULL;
     if (err) {
         free_all(io);
         return err;
@@ -302,6 +322,34 @@ static int start_reader(struct io_socket *io, struct reader *reader)
     reader->poll.data = reader;
     reader->polled = true;
     return uv_poll_start(&reader->poll, UV_READABLE, on_readable);
+}
+
+static void write_name(const struct reader *reader, char name[static IO_SOCKET_NAME_MAX])
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct endpoint at = {0};
+    char text[ADDR_TEXT_MAX];
+
+    /* It cannot fail with a socket that is bound. */
+    if (getsockname(reader->fd, (struct sockaddr *)&sa, &len) == 0)
+        (void)endpoint_from_sockaddr((const struct sockaddr *)&sa, &at);
+    if (reader->side == PACKET_FROM_BACKEND)
+        snprintf(name, IO_SOCKET_NAME_MAX, "return.%d", addr_is_v4(&at.addr) ? 4 : 6);
+    else
+        snprintf(name, IO_SOCKET_NAME_MAX, "udp.%s.%u", addr_format(&at.addr, text), at.port);
+    for (char *colon = strchr(name, ':'); colon; colon = strchr(colon, ':'))
+        *colon = '-';
+}
+
+void io_socket_each(const struct io_socket *io, void (*visit)(void *ctx, int fd, const char *name), void *ctx)
+{
+    char name[IO_SOCKET_NAME_MAX];
+
+    for (const struct reader *reader = io->readers; reader; reader = reader->next) {
+        write_name(reader, name);
+        visit(ctx, reader->fd, name);
+    }
 }
 
 int io_socket_start(struct io_socket *io)

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "lb/dataplane.h"
+#include "lb/inherited.h"
 
 struct io_socket;
 
@@ -20,12 +21,24 @@ struct io_return_ports {
 
 /*
  * Opens all sockets: per VIP one for 500 and one for 4500, and per family one for the way back and one raw.
- * Everything is borrowed and must outlive it. 0 and *out, or -errno after a logged error that names the
- * socket; nothing is left open then.
+ * Those that are among `inherited` (NULL: nothing is) are taken from there instead, with what waits in them.
+ * Everything is borrowed and must outlive it, but `inherited` only the call. 0 and *out, or -errno after a
+ * logged error that names the socket; nothing is left open then.
  */
-int io_socket_create(uv_loop_t *loop, struct dataplane *dp, const struct log *log, struct io_socket **out);
+int io_socket_create(uv_loop_t *loop, struct dataplane *dp, struct inherited *inherited,
+                     const struct log *log, struct io_socket **out);
 
 struct io_return_ports io_socket_return_ports(const struct io_socket *io);
+
+/* "udp.203.0.113.10.500", "udp.2001-db8--1.4500", "return.4": letters, digits, dots and hyphens only. */
+#define IO_SOCKET_NAME_MAX (ADDR_TEXT_MAX + 16)
+
+/*
+ * Calls `visit` for each socket that is read, which are those that a restart may lose packets in. The name
+ * tells them apart, and is the same whenever the same configuration is run.
+ */
+void io_socket_each(const struct io_socket *io, void (*visit)(void *ctx, int fd, const char *name),
+                    void *ctx);
 
 /* Begins to read. 0 or a negative libuv error. */
 int io_socket_start(struct io_socket *io);

@@ -38,7 +38,8 @@ static void set_buffers(int fd)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
-static int open_udp(int family)
+/* What every UDP socket here has, and can be given at any time. */
+static int prepare_udp(int fd, int family)
 {
     static const struct option v4[] = {
         {IPPROTO_IP, IP_RECVTOS, 1},
@@ -46,16 +47,22 @@ static int open_udp(int family)
         {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT},
     };
     static const struct option v6[] = {
-        {IPPROTO_IPV6, IPV6_V6ONLY, 1},
         {IPPROTO_IPV6, IPV6_RECVTCLASS, 1},
         {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1},
         {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT},
     };
+
+    return family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+}
+
+static int open_udp(int family)
+{
+    static const struct option v6[] = {{IPPROTO_IPV6, IPV6_V6ONLY, 1}}; /* before it is bound, or never */
     const int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
-    const int err = family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+    const int err = family == AF_INET6 ? SET_OPTIONS(fd, v6) : 0;
     if (err) {
         close(fd);
         return err;
@@ -71,27 +78,36 @@ static int bind_to(int fd, const struct endpoint *at)
     return bind(fd, (const struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 }
 
-int sockets_open_vip(const struct endpoint *vip)
+int sockets_prepare_vip(int fd, int family)
 {
     static const struct option v4[] = {{IPPROTO_IP, IP_FREEBIND, 1}};
     static const struct option v6[] = {{IPPROTO_IPV6, IPV6_FREEBIND, 1}};
+    int err = prepare_udp(fd, family);
+
+    if (!err)
+        err = family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+    set_buffers(fd);
+    return err;
+}
+
+int sockets_open_vip(const struct endpoint *vip)
+{
     const int family = addr_family(&vip->addr);
     const int fd = open_udp(family);
 
     if (fd < 0)
         return fd;
-    int err = family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+    int err = sockets_prepare_vip(fd, family);
     if (!err)
         err = bind_to(fd, vip);
     if (err) {
         close(fd);
         return err;
     }
-    set_buffers(fd);
     return fd;
 }
 
-int sockets_open_return(int family, uint16_t *port)
+int sockets_prepare_return(int fd, int family)
 {
     /* SO_REUSEADDR: the socket of sockets_send_large() may need the same port at a client's address. */
     static const struct option v4[] = {
@@ -99,6 +115,16 @@ int sockets_open_return(int family, uint16_t *port)
     static const struct option v6[] = {{SOL_SOCKET, SO_REUSEADDR, 1},
                                        {IPPROTO_IPV6, IPV6_TRANSPARENT, 1},
                                        {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1}};
+    int err = prepare_udp(fd, family);
+
+    if (!err)
+        err = family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+    set_buffers(fd);
+    return err;
+}
+
+int sockets_open_return(int family, uint16_t *port)
+{
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
     struct endpoint at = {0};
@@ -108,7 +134,7 @@ int sockets_open_return(int family, uint16_t *port)
         return fd;
     if (family == AF_INET)
         at.addr = addr_from_v4("\0\0\0\0");
-    int err = family == AF_INET ? SET_OPTIONS(fd, v4) : SET_OPTIONS(fd, v6);
+    int err = sockets_prepare_return(fd, family);
     if (!err)
         err = bind_to(fd, &at);
     if (!err && getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
@@ -119,7 +145,6 @@ int sockets_open_return(int family, uint16_t *port)
         close(fd);
         return err;
     }
-    set_buffers(fd);
     *port = at.port;
     return fd;
 }
@@ -201,7 +226,9 @@ int sockets_send_large(const struct sockets_datagram *d)
 
     if (fd < 0)
         return fd;
-    int err = SET_OPTIONS(fd, options);
+    int err = prepare_udp(fd, v4 ? AF_INET : AF_INET6);
+    if (!err)
+        err = SET_OPTIONS(fd, options);
     if (!err)
         err = bind_to(fd, &d->src);
     if (!err) {

@@ -20,6 +20,13 @@ int sockets_open_vip(const struct endpoint *vip);
  */
 int sockets_open_return(int family, uint16_t *port);
 
+/*
+ * Sets all options of such a socket, which may be open and bound already: an earlier process may have left
+ * it, with other options. What waits in it is kept. 0 or -errno.
+ */
+int sockets_prepare_vip(int fd, int family);
+int sockets_prepare_return(int fd, int family);
+
 /* The raw socket that takes packets with their IP header. Or -errno. */
 int sockets_open_raw(int family);
 
