@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,30 @@ def service(
     return made | extra
 
 
-class Balancer:
-    """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in."""
+# Starts ikelb with this command line in the lab's namespace for it; what it prints is added to the file.
+Starter = Callable[[Sequence[str], Path], Process]
 
-    def __init__(self, workspace: Workspace, topology: Topology, configuration: Mapping[str, Any], log: Path) -> None:
+
+class Balancer:
+    """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in.
+
+    `starter` stands for a service manager; without one ikelb is started as it is.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        topology: Topology,
+        configuration: Mapping[str, Any],
+        log: Path,
+        starter: Starter | None = None,
+    ) -> None:
         self._workspace = workspace
         self._topology = topology
         self.socket = workspace.directory / "ikelb.sock"
         self.file = workspace.directory / "ikelb.yaml"
         self.log = log
+        self._starter = starter
         self.log.unlink(missing_ok=True)
         self.configure(configuration)
         self.process: Process = self._start()
@@ -156,6 +171,8 @@ class Balancer:
 
     def _start(self) -> Process:
         argv = [str(binary()), "run", "-c", str(self.file)]
+        if self._starter:
+            return self._starter(argv, self.log)
         return self._workspace.processes.start("ikelb", argv, self.log, namespace=self._topology.lb)
 
 

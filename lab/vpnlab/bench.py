@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from . import charon, pki
-from .balancer import REPOSITORY, Balancer
+from .balancer import REPOSITORY, Balancer, Starter
 from .clients import ClientOptions, Clients
 from .servers import Server, ServerOptions
 from .sites import Site
@@ -95,9 +95,12 @@ class Bench:
         ending = [self.servers.pop(number) for number in list(self.servers if numbers is None else numbers)]
         charon.stop(ending)
 
-    def start_balancer(self, configuration: Mapping[str, Any], *, ready: bool = True) -> Balancer:
+    def start_balancer(
+        self, configuration: Mapping[str, Any], *, ready: bool = True, starter: Starter | None = None
+    ) -> Balancer:
         """Starts ikelb and, with `ready`, waits until all its backends are up."""
-        self._balancer = Balancer(self.workspace, self.topology, configuration, self.log_dir / "ikelb.log")
+        log = self.log_dir / "ikelb.log"
+        self._balancer = Balancer(self.workspace, self.topology, configuration, log, starter)
         if ready:
             self._balancer.wait_ready()
         return self._balancer

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .net import Namespace
@@ -64,8 +64,10 @@ class Processes:
         *,
         namespace: Namespace | None = None,
         environment: Mapping[str, str] | None = None,
+        descriptors: Collection[int] = (),
     ) -> Process:
-        """Starts a program in the background; what it prints is added to the file `output`.
+        """Starts a program in the background; what it prints is added to the file `output`. It inherits the
+        descriptors given, under their own numbers.
 
         It gets a session of its own: a Ctrl-C at the terminal goes to the lab, which ends its programs in order.
         """
@@ -78,6 +80,7 @@ class Processes:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **(environment or {}), MARK: self._tag},
+                    pass_fds=descriptors,
                     start_new_session=True,
                 )
             except OSError as error:
