@@ -4,6 +4,7 @@
 
 #include "admin/clients_json.h"
 #include "admin/clients_query.h"
+#include "admin/dashboard.h"
 #include "admin/explain_json.h"
 #include "admin/exposition.h"
 #include "admin/metrics.h"
@@ -120,6 +121,15 @@ static void get_metrics(const struct api *api, const struct http_request *reques
     (void)metrics_body(&source, &response->body);
 }
 
+static void get_dashboard(const struct api *api, const struct http_request *request, uint64_t now_ms,
+                          struct http_response *response)
+{
+    (void)api;
+    (void)now_ms;
+    if (!refuse_query(request, response))
+        dashboard_get(response);
+}
+
 typedef void (*getter)(const struct api *, const struct http_request *, uint64_t, struct http_response *);
 
 /* Who answers that path, or NULL. */
@@ -129,8 +139,8 @@ static getter find_getter(const char *path)
         const char *path;
         getter get;
     } routes[] = {
-        {"/api/v1/status", get_status}, {"/api/v1/clients", get_clients}, {"/healthz", get_healthz},
-        {"/readyz", get_readyz},        {"/metrics", get_metrics},
+        {"/", get_dashboard},      {"/api/v1/status", get_status}, {"/api/v1/clients", get_clients},
+        {"/healthz", get_healthz}, {"/readyz", get_readyz},        {"/metrics", get_metrics},
     };
 
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
@@ -192,10 +202,10 @@ void api_handle(const struct api *api, const struct http_request *request, uint6
         fail(response, STATUS_METHOD_NOT_ALLOWED,
              change ? "this path takes other methods: see Allow" : "this path takes GET only");
     } else {
-        fail(
-            response, STATUS_NOT_FOUND,
-            "no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, /metrics, "
-            "/healthz and /readyz, and to POST to /api/v1/backends/SERVICE/BACKEND/drain, enable or disable, "
-            "and /api/v1/reload");
+        fail(response, STATUS_NOT_FOUND,
+             "no such path; there are / (the dashboard), /api/v1/status, /api/v1/clients, "
+             "/api/v1/clients/ADDRESS, /metrics, /healthz and /readyz, and to POST to "
+             "/api/v1/backends/SERVICE/BACKEND/drain, enable or disable, "
+             "and /api/v1/reload");
     }
 }

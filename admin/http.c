@@ -122,24 +122,44 @@ static struct MHD_Response *response_of_json(json_t *json)
     return response;
 }
 
+static struct MHD_Response *response_of(const struct http_response *content)
+{
+    if (content->text)
+        /* The library does not write to what is to stay where it is, though it does not say so. */
+        return MHD_create_response_from_buffer(content->text_len, (void *)(uintptr_t)content->text,
+                                               MHD_RESPMEM_PERSISTENT);
+    if (content->json)
+        return response_of_json(content->json);
+    return content->body.next ? response_of_body(&content->body) : NULL;
+}
+
+static enum MHD_Result add_headers(struct MHD_Response *response, const struct http_response *content)
+{
+    const struct http_header always[] = {
+        {MHD_HTTP_HEADER_CONTENT_TYPE, content->content_type ? content->content_type : "application/json"},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+    };
+    enum MHD_Result result = MHD_YES;
+
+    for (size_t i = 0; result == MHD_YES && i < sizeof always / sizeof always[0]; i++)
+        result = MHD_add_response_header(response, always[i].name, always[i].value);
+    for (const struct http_header *h = content->headers; result == MHD_YES && h && h->name; h++)
+        result = MHD_add_response_header(response, h->name, h->value);
+    if (result == MHD_YES && content->allow)
+        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, content->allow);
+    return result;
+}
+
 /* Without memory for an answer the connection is closed. */
 static enum MHD_Result answer(struct MHD_Connection *connection, const struct http_response *content)
 {
-    struct MHD_Response *response = NULL;
+    struct MHD_Response *response = response_of(content);
     enum MHD_Result result;
 
-    if (content->json)
-        response = response_of_json(content->json);
-    else if (content->body.next)
-        response = response_of_body(&content->body);
     if (!response)
         return MHD_NO;
-    result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                                     content->content_type ? content->content_type : "application/json");
-    if (result == MHD_YES)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (result == MHD_YES && content->allow)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, content->allow);
+    result = add_headers(response, content);
     if (result == MHD_YES)
         result = MHD_queue_response(connection, content->status, response);
     MHD_destroy_response(response);

@@ -36,11 +36,19 @@ struct http_request {
 #define HTTP_ORIGIN_MAX (sizeof "from " + ADDR_TEXT_MAX)
 const char *http_origin(const struct http_request *request, char text[static HTTP_ORIGIN_MAX]);
 
-/* Either `json` or, if that is NULL, `body`; both are taken over. */
+struct http_header {
+    const char *name;
+    const char *value;
+};
+
+/* Either `text`, which is static, or `json` or, if both are NULL, `body`; these two are taken over. */
 struct http_response {
     unsigned status;
-    const char *content_type; /* static; NULL: application/json */
-    const char *allow;        /* with status 405: the methods that are allowed; static */
+    const char *content_type;          /* static; NULL: application/json */
+    const char *allow;                 /* with status 405: the methods that are allowed; static */
+    const struct http_header *headers; /* more of them, up to one without a name; static; NULL: none */
+    const char *text;
+    size_t text_len;
     json_t *json;
     struct body body;
 };

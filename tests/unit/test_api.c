@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admin/api.h"
 #include "tests/unit/support.h"
@@ -46,6 +47,29 @@ static char *ask(const struct support_net *net, const struct http_request *reque
     return text;
 }
 
+/* What is sent with the page is tested where browsers judge it: tests/e2e/test_dashboard.py. */
+static void test_dashboard(void **state)
+{
+    static const char *const methods[] = {"GET", "HEAD"};
+    const struct support_net *net = *state;
+    const struct api api = {.dp = &net->dp, .started_ms = net->now_ms};
+
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        const struct http_request request = {.method = methods[i], .path = "/"};
+        struct http_response response = {.status = 200};
+        api_handle(&api, &request, net->now_ms, &response);
+        assert_int_equal(response.status, 200);
+        assert_string_equal(response.content_type, "text/html; charset=utf-8");
+        assert_null(response.json);
+        assert_null(response.body.next);
+        assert_memory_equal(response.text, "<!DOCTYPE html>", strlen("<!DOCTYPE html>"));
+        assert_memory_equal(response.text + response.text_len - strlen("</html>\n"), "</html>\n",
+                            strlen("</html>\n"));
+        assert_string_equal(response.headers[0].name, "Content-Security-Policy");
+        assert_non_null(strstr(response.headers[0].value, "default-src 'none';"));
+    }
+}
+
 static void check(const struct support_net *net, const struct http_request *request, unsigned status,
                   const char *text)
 {
@@ -63,7 +87,8 @@ static void test_table(void **state)
 #define NO_PARAMETERS "{\"error\":\"this path takes no parameters\"}"
 #define GET_ONLY      "{\"error\":\"this path takes GET only\"}"
 #define NO_SUCH_PATH                                                                                         \
-    "{\"error\":\"no such path; there are /api/v1/status, /api/v1/clients, /api/v1/clients/ADDRESS, "        \
+    "{\"error\":\"no such path; there are / (the dashboard), /api/v1/status, /api/v1/clients, "              \
+    "/api/v1/clients/ADDRESS, "                                                                              \
     "/metrics, /healthz and /readyz, and to POST to /api/v1/backends/SERVICE/BACKEND/drain, enable or "      \
     "disable, and /api/v1/reload\"}"
 #define NOT_AN_ADDRESS                                                                                       \
@@ -85,7 +110,9 @@ static void test_table(void **state)
         {{.method = "GET", .path = "/api/v1/clients/::1", .query = {{"a", "b"}}, .query_count = 1},
          400,
          NO_PARAMETERS},
-        {{.method = "GET", .path = "/"}, 404, NO_SUCH_PATH},
+        {{.method = "GET", .path = "/index.html"}, 404, NO_SUCH_PATH},
+        {{.method = "POST", .path = "/"}, 405, GET_ONLY},
+        {{.method = "GET", .path = "/", .query = {{"a", "b"}}, .query_count = 1}, 400, NO_PARAMETERS},
         {{.method = "GET", .path = "/api/v1/status/"}, 404, NO_SUCH_PATH},
         {{.method = "GET", .path = "/API/V1/STATUS"}, 404, NO_SUCH_PATH},
         {{.method = "POST", .path = "/nowhere"}, 404, NO_SUCH_PATH},
@@ -299,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dashboard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_metrics, set_up, tear_down),

@@ -61,6 +61,13 @@ static void handle(void *ctx, const struct http_request *request, struct http_re
         response->allow = "BREW";
         return;
     }
+    if (strcmp(request->path, "/page") == 0) {
+        static const struct http_header headers[] = {{"X-One", "1"}, {"X-Two", "2"}, {NULL, NULL}};
+        response->headers = headers;
+        response->text = "a page, and what follows it";
+        response->text_len = strlen("a page");
+        return;
+    }
     if (strcmp(request->path, "/long") != 0 && strcmp(request->path, "/short") != 0) {
         const size_t count = request->query_count < HTTP_QUERY_MAX ? request->query_count : HTTP_QUERY_MAX;
         response->json = json_pack("{s:s, s:s, s:i}", "method", request->method, "path", request->path,
@@ -231,6 +238,27 @@ static void test_who_asks(void **state)
             fail_msg("%s: %s", cases[i].header, text);
         assert_non_null(strstr(text, "\r\nContent-Type: text/odd\r\n"));
         assert_non_null(strstr(text, "\r\nAllow: BREW\r\n"));
+        close(fd);
+    }
+}
+
+/* A page is sent as far as it goes, with its headers; HEAD gets these alone. */
+static void test_page(void **state)
+{
+    struct server *s = *state;
+    static const char *const methods[] = {"GET", "HEAD"};
+
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        char request[64];
+        char text[ANSWER_MAX];
+        const int fd = open_client(s);
+        snprintf(request, sizeof request, "%s /page HTTP/1.0\r\n\r\n", methods[i]);
+        say(fd, request);
+        assert_true(read_answer(s, fd, NULL, text));
+        assert_non_null(strstr(text, "\r\nX-One: 1\r\nX-Two: 2\r\n"));
+        assert_non_null(strstr(text, "\r\nX-Content-Type-Options: nosniff\r\n"));
+        assert_non_null(strstr(text, "\r\nContent-Length: 6\r\n"));
+        assert_string_equal(strstr(text, "\r\n\r\n") + 4, i ? "" : "a page");
         close(fd);
     }
 }
@@ -483,6 +511,7 @@ int main(void)
         TEST(test_keeps_the_connection),
         TEST(test_decodes_the_query),
         TEST(test_who_asks),
+        TEST(test_page),
         TEST(test_origin),
         TEST(test_counts_too_many_parameters),
         TEST(test_unwanted_bodies),
