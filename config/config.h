@@ -24,7 +24,7 @@ enum config_probe { CONFIG_PROBE_IKE, CONFIG_PROBE_ICMP, CONFIG_PROBE_TCP, CONFI
 #define CONFIG_SNATS_MAX    64   /* SNAT addresses of one service */
 #define CONFIG_BACKENDS_MAX 1024 /* backends of all services together */
 #define CONFIG_SERVICES_MAX 256
-#define CONFIG_PATH_MAX     108 /* a UNIX socket's path, its NUL included */
+#define CONFIG_PATH_MAX     108 /* any path, its NUL included; a UNIX socket's may be no longer */
 
 struct config_backend {
     char name[CONFIG_NAME_MAX];
@@ -68,6 +68,7 @@ struct config {
     char admin_socket[CONFIG_PATH_MAX];
     struct endpoint admin_listen;           /* of the HTTP API on TCP; port 0: off */
     char admin_token_file[CONFIG_PATH_MAX]; /* whose content allows changes over TCP; empty: none */
+    char state_file[CONFIG_PATH_MAX];       /* where bindings are saved; empty: nowhere */
     uint32_t max_clients;
     uint32_t source_rate;  /* new handshakes and flows a second of one client address; 0: no limit */
     uint32_t source_burst; /* so many of them at once */

@@ -54,10 +54,19 @@ static void read_name(struct loader *loader, const struct schema_key *key, struc
         memcpy(slot, node->text, node->len + 1);
 }
 
+static bool is_text(const struct node *node, const char *text)
+{
+    return strcmp(node->text, text) == 0 && node->len == strlen(text);
+}
+
 static void read_path(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)
 {
     if (node->len >= CONFIG_PATH_MAX) {
         reject_text(loader, key, node, "is too long");
+        return;
+    }
+    if (key->may_be_off && is_text(node, SCHEMA_OFF)) {
+        memset(slot, 0, CONFIG_PATH_MAX);
         return;
     }
     for (size_t i = 0; i < node->len; i++) {
@@ -86,11 +95,6 @@ static bool parse_decimal(const char *text, size_t len, uint64_t *out)
         *out = *out > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *out * 10 + digit;
     }
     return true;
-}
-
-static bool is_text(const struct node *node, const char *text)
-{
-    return strcmp(node->text, text) == 0 && node->len == strlen(text);
 }
 
 static void read_number(struct loader *loader, const struct schema_key *key, struct node *node, void *slot)

@@ -70,8 +70,13 @@ static void print_scalar(const struct schema_key *key, const void *slot, FILE *o
 
     switch (key->kind) {
     case SCHEMA_NAME:
-    case SCHEMA_PATH:
         print_text(slot, out);
+        break;
+    case SCHEMA_PATH:
+        if (key->may_be_off && *(const char *)slot == '\0')
+            fputs(SCHEMA_OFF, out);
+        else
+            print_text(slot, out);
         break;
     case SCHEMA_NUMBER:
         if (key->may_be_off && number_at(slot) == 0)
@@ -132,7 +137,7 @@ static bool is_printed(const struct schema_key *key, const void *object)
     size_t count;
 
     if (key->kind == SCHEMA_PATH)
-        return *((const char *)object + key->offset) != '\0';
+        return key->may_be_off || *((const char *)object + key->offset) != '\0';
     if (key->kind != SCHEMA_ADDRESSES)
         return schema_is_known(key);
     (void)schema_items(key, object, &count);

@@ -172,7 +172,12 @@ static const struct schema_key DATAPLANE_KEYS[] = {
 static const struct schema DATAPLANE = SCHEMA(DATAPLANE_KEYS, config);
 
 static const struct schema_key STATE_KEYS[] = {
-    {.name = "file", .kind = SCHEMA_LATER, .fallback_text = "off"},
+    {.name = "file",
+     .kind = SCHEMA_PATH,
+     .needs_restart = true,
+     .may_be_off = true,
+     .offset = offsetof(struct config, state_file),
+     .fallback_text = "/var/lib/ikelb/state"},
 };
 static const struct schema STATE = SCHEMA(STATE_KEYS, config);
 
@@ -330,8 +335,8 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
                  CONFIG_NAME_MAX - 1);
         break;
     case SCHEMA_PATH:
-        snprintf(text, SCHEMA_TEXT_MAX, "an absolute path of at most %d printable ASCII characters",
-                 CONFIG_PATH_MAX - 1);
+        snprintf(text, SCHEMA_TEXT_MAX, "%san absolute path of at most %d printable ASCII characters",
+                 key->may_be_off ? SCHEMA_OFF " or " : "", CONFIG_PATH_MAX - 1);
         break;
     case SCHEMA_NUMBER:
         snprintf(text, SCHEMA_TEXT_MAX, "%sa whole number from %u to %u",

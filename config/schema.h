@@ -10,7 +10,7 @@
 
 enum schema_kind {
     SCHEMA_NAME,         /* char[CONFIG_NAME_MAX] */
-    SCHEMA_PATH,         /* char[CONFIG_PATH_MAX] */
+    SCHEMA_PATH,         /* char[CONFIG_PATH_MAX]; see `may_be_off` */
     SCHEMA_NUMBER,       /* uint32_t; see `may_be_off` */
     SCHEMA_DURATION,     /* uint32_t, milliseconds */
     SCHEMA_WORD,         /* an enum; see `words` */
@@ -29,7 +29,7 @@ struct schema_key {
     enum schema_kind kind;
     bool required;
     bool needs_restart;        /* a running daemon keeps the value that it was started with */
-    bool may_be_off;           /* the word "off" is allowed, too: the number 0, the port 0 */
+    bool may_be_off;           /* the word "off" is allowed, too: the number 0, the port 0, no path */
     bool in_place;             /* addresses: the array itself lies at `offset`, not a pointer to it */
     size_t offset;             /* of the value, in the section's struct */
     size_t count_offset;       /* lists: of the size_t that counts the items */
@@ -48,7 +48,7 @@ struct schema {
     size_t size; /* of the struct that this section fills */
 };
 
-/* The word of numbers and addresses to listen on that may be off. */
+/* The word of numbers, paths and addresses to listen on that may be off. */
 #define SCHEMA_OFF "off"
 
 /* No section has more keys. */

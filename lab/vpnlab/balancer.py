@@ -57,7 +57,8 @@ Starter = Callable[[Sequence[str], Path], Process]
 
 
 class Balancer:
-    """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in.
+    """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in, and
+    state.file is `off` unless it is given.
 
     `starter` stands for a service manager; without one ikelb is started as it is.
     """
@@ -82,7 +83,7 @@ class Balancer:
 
     def configure(self, configuration: Mapping[str, Any]) -> None:
         """Writes the configuration file anew; `reload` or `restart` makes ikelb read it."""
-        defaults = {"admin": {"socket": str(self.socket)}, "log": {"level": "info"}}
+        defaults = {"admin": {"socket": str(self.socket)}, "state": {"file": "off"}, "log": {"level": "info"}}
         filled = {key: {**section, **configuration.get(key, {})} for key, section in defaults.items()}
         self.file.write_text(yaml({**configuration, **filled}))
 

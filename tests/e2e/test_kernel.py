@@ -137,7 +137,8 @@ def run_other(
     because it did not end by itself) and what it printed."""
     directory = bench.workspace.directory
     file = directory / f"{name}.yaml"
-    file.write_text(yaml({"services": services, "admin": {"socket": str(directory / f"{name}.sock")}}))
+    file.write_text(yaml({"services": services, "admin": {"socket": str(directory / f"{name}.sock")},
+                          "state": {"file": "off"}}))
     argv = [str(binary()), "run", "-c", str(file)]
     process = bench.workspace.processes.start(name, argv, bench.log_dir / f"{name}.log", namespace=bench.topology.lb)
     status = process.wait(wait_s)
@@ -167,7 +168,7 @@ def test_failed_start() -> None:
         file = bench.workspace.directory / "nowhere.yaml"
         impossible = file / "ikelb.sock"  # a file is no folder
         file.write_text(yaml({"services": [fake_service(bench, "transparent", vips=THIRD_VIP)],
-                              "admin": {"socket": str(impossible)}}))
+                              "admin": {"socket": str(impossible)}, "state": {"file": "off"}}))
         status, _, error = ikelb(lb, "run", "-c", str(file))
         equal(status, 1, "exit status with an impossible place for its socket")
         assert str(file) in error, f"the place is not named: {error}"

@@ -92,6 +92,7 @@ static void assert_same(const struct config *a, const struct config *b)
     for (size_t i = 0; i < a->service_count; i++)
         assert_same_service(&a->services[i], &b->services[i]);
     assert_string_equal(a->admin_socket, b->admin_socket);
+    assert_string_equal(a->state_file, b->state_file);
     assert_int_equal(a->max_clients, b->max_clients);
     assert_int_equal(a->source_rate, b->source_rate);
     assert_int_equal(a->source_burst, b->source_burst);
@@ -129,6 +130,7 @@ static void test_defaults(void **state)
     assert_int_equal(service->backends[0].weight, 100);
     assert_int_equal(service->backends[0].state, CONFIG_STATE_ENABLED);
     assert_string_equal(config->admin_socket, "/run/ikelb/ikelb.sock");
+    assert_string_equal(config->state_file, "/var/lib/ikelb/state");
     assert_string_equal(endpoint_format(&config->admin_listen, listen), "127.0.0.1:8809");
     assert_string_equal(config->admin_token_file, "");
     assert_int_equal(config->max_clients, 1000000);
@@ -164,6 +166,7 @@ static const char EVERYTHING[] =
     "      - name: on\n"
     "        address: 2001:db8:2::1\n"
     "admin: {socket: '/tmp/a \"b\"\\c: #d', listen: '[2001:db8::10]:80', token_file: /etc/t}\n"
+    "state: {file: /srv/state}\n"
     "dataplane: {max_clients: 1234, source_rate: off, source_burst: 77}\n"
     "log: {level: debug, format: json}\n";
 
@@ -203,6 +206,7 @@ static void test_everything(void **state)
     assert_int_equal(config->services[1].health.probe, CONFIG_PROBE_IKE);
     assert_string_equal(config->services[1].backends[0].name, "on");
     assert_string_equal(config->admin_socket, "/tmp/a \"b\"\\c: #d");
+    assert_string_equal(config->state_file, "/srv/state");
     assert_string_equal(endpoint_format(&config->admin_listen, listen), "[2001:db8::10]:80");
     assert_string_equal(config->admin_token_file, "/etc/t");
     assert_int_equal(config->max_clients, 1234);
@@ -266,7 +270,10 @@ static void test_accepted_values(void **state)
          "  listen: 0.0.0.0:80\n  token_file: /t\n"},
         {HEAD BACKENDS "admin: {listen: '[::]:80', token_file: /t}\n", "  listen: \"[::]:80\"\n"},
         {HEAD BACKENDS "admin: {token_file: /t}\n", "  listen: 127.0.0.1:8809\n  token_file: /t\n"},
-        {HEAD BACKENDS "admin: ~\nstate:\nlog: null\n", "  level: info\n"},
+        {HEAD BACKENDS "state: {file: /s}\n", "state:\n  file: /s\nlog:"},
+        {HEAD BACKENDS "state: {file: off}\n", "state:\n  file: off\nlog:"},
+        {HEAD BACKENDS "state: {file: 'off'}\n", "state:\n  file: off\nlog:"},
+        {HEAD BACKENDS "admin: ~\nstate:\nlog: null\n", "  file: /var/lib/ikelb/state\n"},
         {HEAD "  backends: [{name: No, address: 10.0.0.1}]\n", "      - name: \"No\"\n"},
         {HEAD "  backends: [{name: ..., address: 10.0.0.1}]\n", "      - name: \"...\"\n"},
         /* Services may share a backend's name and address. */
@@ -376,6 +383,8 @@ static void test_print(void **state)
                               "  max_clients: 1000000\n"
                               "  source_rate: 200\n"
                               "  source_burst: 2000\n"
+                              "state:\n"
+                              "  file: /var/lib/ikelb/state\n"
                               "log:\n"
                               "  level: info\n"
                               "  format: text\n");
@@ -476,7 +485,7 @@ static void test_names(void **state)
 static void test_later_keys_switched_off(void **state)
 {
     (void)state;
-    config_destroy(parsed(HEAD BACKENDS "dataplane: {fastpath: off}\nstate: {file: off}\n"));
+    config_destroy(parsed(HEAD BACKENDS "dataplane: {fastpath: off}\n"));
 }
 
 int main(void)

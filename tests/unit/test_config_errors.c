@@ -57,11 +57,12 @@ static void test_yaml(void **state)
 static void test_structure(void **state)
 {
     static const struct error_case CASES[] = {
-        {"- a\n", "t:1:1: (top level): is a list; must be a mapping of services, admin, dataplane, log\n"},
-        {"x\n",
-         "t:1:1: (top level): is a single value; must be a mapping of services, admin, dataplane, log\n"},
+        {"- a\n",
+         "t:1:1: (top level): is a list; must be a mapping of services, admin, dataplane, state, log\n"},
+        {"x\n", "t:1:1: (top level): is a single value; must be a mapping of services, admin, dataplane, "
+                "state, log\n"},
         {"backends: [{name: b, address: 10.0.0.1}]\n",
-         "t:1:1: backends: unknown key; must be one of services, admin, dataplane, log\n"
+         "t:1:1: backends: unknown key; must be one of services, admin, dataplane, state, log\n"
          "t:1:1: services: required key is missing; must be a list of 1 to 256 services\n"},
         {"services:\n", "t:1:10: services: has no value; must be a list of 1 to 256 services\n"},
         {"services: []\n", "t:1:11: services: is empty; must be a list of 1 to 256 services\n"},
@@ -114,15 +115,15 @@ static void test_structure(void **state)
          "t:5:3: services[0].timeout: unknown key, did you mean \"health.timeout\"? Must be one of name, "
          "vip, mode, snat, schedule, persistence, health, backends\n"},
         {HEAD BACKENDS "unrelated: 1\n",
-         "t:5:1: unrelated: unknown key; must be one of services, admin, dataplane, log\n"},
-        {HEAD BACKENDS "file: x\n",
-         "t:5:1: file: unknown key; must be one of services, admin, dataplane, log\n"},
+         "t:5:1: unrelated: unknown key; must be one of services, admin, dataplane, state, log\n"},
+        {HEAD BACKENDS "fastpath: x\n",
+         "t:5:1: fastpath: unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "max_clients: 2000\n",
          "t:5:1: max_clients: unknown key, did you mean \"dataplane.max_clients\"? Must be one of services, "
-         "admin, dataplane, log\n"},
+         "admin, dataplane, state, log\n"},
         {HEAD BACKENDS "source_rate: off\n",
          "t:5:1: source_rate: unknown key, did you mean \"dataplane.source_rate\"? Must be one of services, "
-         "admin, dataplane, log\n"},
+         "admin, dataplane, state, log\n"},
         {HEAD BACKENDS "dataplane: {source_brust: 5}\n",
          "t:5:13: dataplane.source_brust: unknown key, did you mean \"source_burst\"? Must be one of "
          "max_clients, source_rate, source_burst\n"},
@@ -130,19 +131,19 @@ static void test_structure(void **state)
          "t:5:3: services[0].spread_nat: unknown key, did you mean \"persistence.spread_nat\"? Must be one "
          "of name, vip, mode, snat, schedule, persistence, health, backends\n"},
         {HEAD BACKENDS "<<: {}\n",
-         "t:5:1: <<: unknown key; must be one of services, admin, dataplane, log\n"},
+         "t:5:1: <<: unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "\"a\\nb\\0\": 1\n",
-         "t:5:1: \"a\\x0ab\\x00\": unknown key; must be one of services, admin, dataplane, log\n"},
+         "t:5:1: \"a\\x0ab\\x00\": unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "'': 1\n",
-         "t:5:1: \"\": unknown key; must be one of services, admin, dataplane, log\n"},
+         "t:5:1: \"\": unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "\"services\\0\": 1\n",
          "t:5:1: \"services\\x00\": unknown key, did you mean \"services\"? Must be one of services, admin, "
-         "dataplane, log\n"},
+         "dataplane, state, log\n"},
         {HEAD BACKENDS "a.b[0]: 1\n",
-         "t:5:1: \"a.b[0]\": unknown key; must be one of services, admin, dataplane, log\n"},
+         "t:5:1: \"a.b[0]\": unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk: 1\n",
          "t:5:1: \"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...\": unknown key; must be one of "
-         "services, admin, dataplane, log\n"},
+         "services, admin, dataplane, state, log\n"},
         {HEAD "  backends:\n  - {name: b, address: 10.0.0.1, wieght: 2}\n",
          "t:5:34: services[0].backends[0].wieght: unknown key, did you mean \"weight\"? Must be one of name, "
          "address, weight, state\n"},
@@ -159,9 +160,10 @@ static void test_structure(void **state)
                                                "\"listen\"? Must be one of listen, token_file, socket\n"},
         {HEAD BACKENDS "dataplane: {fastpath: auto}\n",
          "t:5:23: dataplane.fastpath: not supported by this version of ikelb; must be off\n"},
-        {HEAD BACKENDS "state:\n  file: /x\n  fiel: /x\n",
-         "t:6:9: state.file: not supported by this version of ikelb; must be off\n"
-         "t:7:3: state.fiel: unknown key; must be one of (none in this version)\n"},
+        {HEAD BACKENDS "state:\n  file: x\n  fiel: /x\n",
+         "t:6:9: state.file: \"x\" is not absolute; must be off or an absolute path of at most 107 printable "
+         "ASCII characters\n"
+         "t:7:3: state.fiel: unknown key, did you mean \"file\"? Must be one of file\n"},
         {HEAD BACKENDS "log: &a {level: info}\nadmin: *a\n",
          "t:5:6: log: anchors (&name) are not supported; write each value out\n"
          "t:6:8: admin: aliases (*name) are not supported; write the value out\n"},
@@ -254,7 +256,8 @@ static void test_very_many(void **state)
     for (unsigned i = 0; i < 105; i++) {
         fprintf(out, "wrong%u: x\n", i);
         if (i < 100)
-            fprintf(errors, "t:%u:1: wrong%u: unknown key; must be one of services, admin, dataplane, log\n",
+            fprintf(errors,
+                    "t:%u:1: wrong%u: unknown key; must be one of services, admin, dataplane, state, log\n",
                     5 + i, i);
     }
     fputs("t: and 5 more\n", errors);
