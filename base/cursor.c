@@ -46,6 +46,16 @@ uint32_t cursor_u32(struct cursor *c)
     return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
 }
 
+uint64_t cursor_u64(struct cursor *c)
+{
+    const uint8_t *p = cursor_bytes(c, 8);
+    uint64_t v = 0;
+
+    for (int i = 0; p && i < 8; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
 struct cursor cursor_slice(struct cursor *c, size_t len)
 {
     const uint8_t *p = cursor_bytes(c, len);
@@ -92,6 +102,15 @@ void writer_u32(struct writer *w, uint32_t v)
 {
     const uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v};
 
+    writer_bytes(w, b, sizeof b);
+}
+
+void writer_u64(struct writer *w, uint64_t v)
+{
+    uint8_t b[8];
+
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(v >> (56 - 8 * i));
     writer_bytes(w, b, sizeof b);
 }
 

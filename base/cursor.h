@@ -25,6 +25,7 @@ size_t cursor_left(const struct cursor *c);
 uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c);
 uint32_t cursor_u32(struct cursor *c);
+uint64_t cursor_u64(struct cursor *c);
 
 /* Pointer to the next `len` bytes, borrowed from the packet; NULL past the end. */
 const uint8_t *cursor_bytes(struct cursor *c, size_t len);
@@ -48,6 +49,7 @@ size_t writer_len(const struct writer *w);
 void writer_u8(struct writer *w, uint8_t v);
 void writer_u16(struct writer *w, uint16_t v);
 void writer_u32(struct writer *w, uint32_t v);
+void writer_u64(struct writer *w, uint64_t v);
 void writer_bytes(struct writer *w, const void *data, size_t len);
 
 /* Overwrites two or four bytes at `offset` of what has been written already: lengths known only at the end.

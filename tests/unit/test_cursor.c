@@ -19,6 +19,11 @@ static void test_reads(void **state)
     assert_int_equal(cursor_left(&c), 0);
     assert_non_null(cursor_bytes(&c, 0));
     assert_false(c.failed);
+
+    c = cursor_over(bytes, sizeof bytes);
+    assert_true(cursor_u64(&c) == UINT64_C(0x01020304050607ff));
+    assert_true(cursor_u64(&c) == 0);
+    assert_true(c.failed);
 }
 
 /* A read that does not fit takes nothing, and no later one succeeds, be it ever so small. */
@@ -84,6 +89,20 @@ static void test_writes(void **state)
     assert_int_equal(writer_len(&w), 9);
 }
 
+static void test_writes_of_eight_bytes(void **state)
+{
+    uint8_t out[9] = {0};
+    struct writer w = writer_over(out, sizeof out);
+
+    (void)state;
+    writer_u64(&w, UINT64_C(0x01020304050607ff));
+    assert_memory_equal(out, bytes, sizeof bytes);
+    assert_int_equal(writer_len(&w), 8);
+    writer_u64(&w, 1);
+    assert_true(w.failed);
+    assert_int_equal(out[8], 0);
+}
+
 static void test_patches(void **state)
 {
     uint8_t out[8] = {0};
@@ -120,9 +139,13 @@ static void test_patch_past_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads),   cmocka_unit_test(test_sticky_error),
-        cmocka_unit_test(test_slice),   cmocka_unit_test(test_writes),
-        cmocka_unit_test(test_patches), cmocka_unit_test(test_patch_past_the_end),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_sticky_error),
+        cmocka_unit_test(test_slice),
+        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_writes_of_eight_bytes),
+        cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_patch_past_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
