@@ -73,6 +73,7 @@ int bindings_add_pin(struct bindings *b, const struct endpoint *client, uint16_t
     to->clients++;
     to->clients_at[STAGE_NONE]++;
     to->new_clients_total++;
+    b->changes += confirmed;
     return 0;
 }
 
@@ -90,6 +91,7 @@ void bindings_move_pin(struct bindings *b, uint32_t pin, uint16_t backend)
     to->clients++;
     to->clients_at[p->stage]++;
     to->new_clients_total++;
+    b->changes += p->flags & PIN_CONFIRMED;
 }
 
 void bindings_remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
@@ -101,6 +103,42 @@ void bindings_remove_pin(struct bindings *b, uint32_t pin, uint64_t now_ms)
         return;
     backend->clients--;
     backend->clients_at[p->stage]--;
+    b->changes += p->flags & PIN_CONFIRMED;
+    pins_remove(b->pins, pin);
+}
+
+int bindings_adopt_pin(struct bindings *b, const struct pin *pin, uint32_t *index)
+{
+    const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
+    struct backend *backend = &b->pool->backends[pin->backend];
+
+    if (pins_find(b->pins, &key) != PIN_NONE)
+        return ERR_EXISTS;
+    const int err = pins_insert(b->pins, &key, pin->backend, true, 0, index);
+    if (err)
+        return err;
+    struct pin *made = pins_get(b->pins, *index);
+    made->roams = pin->roams;
+    made->ports[IKE_PORT_500] = pin->ports[IKE_PORT_500];
+    made->ports[IKE_PORT_4500] = pin->ports[IKE_PORT_4500];
+    made->created_ms = pin->created_ms;
+    made->seen_ms = pin->seen_ms;
+    made->stage = pin->stage;
+    made->flags = pin->flags | PIN_CONFIRMED;
+    backend->clients++;
+    backend->clients_at[pin->stage]++;
+    return 0;
+}
+
+void bindings_discard_pin(struct bindings *b, uint32_t pin)
+{
+    const struct pin *p = pins_get(b->pins, pin);
+    struct backend *backend = &b->pool->backends[p->backend];
+
+    for (uint32_t session; (session = sessions_of_pin(b->tracking.sessions, pin)) != SESSION_NONE;)
+        sessions_remove(b->tracking.sessions, session);
+    backend->clients--;
+    backend->clients_at[p->stage]--;
     pins_remove(b->pins, pin);
 }
 
@@ -109,7 +147,7 @@ static bool is_due(uint32_t now_ms, uint32_t seen_ms, uint32_t timeout_ms)
     return now_ms - seen_ms >= timeout_ms;
 }
 
-static bool pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
+bool bindings_pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t now_ms)
 {
     const struct config_persistence *limits = &b->pool->services[pin->service].persistence;
     const bool stays = (pin->flags & (PIN_CONFIRMED | PIN_LEFT)) == PIN_CONFIRMED;
@@ -123,7 +161,7 @@ static const struct service *service_of(const struct bindings *b, const struct f
     return &b->pool->services[flow->listener / IKE_PORT_COUNT];
 }
 
-static bool flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
+bool bindings_flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms)
 {
     const struct config_persistence *limits = &service_of(b, flow)->persistence;
     const bool stays = (flow->flags & (FLOW_CONFIRMED | FLOW_LEFT)) == FLOW_CONFIRMED;
@@ -217,6 +255,35 @@ int bindings_add_flow(struct bindings *b, const struct binding_request *request,
     pin->flags &= (uint8_t)~PIN_LEFT;
     if (pin->flags & PIN_CONFIRMED)
         pin->seen_ms = (uint32_t)now_ms;
+    b->changes += request->confirmed;
+    return 0;
+}
+
+int bindings_adopt_flow(struct bindings *b, const struct flow *flow, uint32_t *index)
+{
+    const struct flow_in_key in = {
+        .client = flow->client, .client_port = flow->client_port, .listener = flow->listener};
+    const struct flow_out_key out = flow_out_key(flow);
+    const uint16_t port = flow->listener % IKE_PORT_COUNT;
+    int err = 0;
+
+    if (!flows_has_room(b->flows, true))
+        return ERR_FULL;
+    if (flows_find_in(b->flows, &in) != FLOW_NONE || flows_find_out(b->flows, &out) != FLOW_NONE)
+        return ERR_EXISTS;
+    if (flow->source != FLOW_SOURCE_CLIENT)
+        err = snat_claim(b->snat, flow->source, flow->server, port, flow->source_port);
+    if (err)
+        return err;
+    (void)flows_insert(b->flows, flow, 0, index); /* there is room: it was asked for above */
+    struct flow *made = flows_get(b->flows, *index);
+    made->client_ms = flow->client_ms;
+    made->seen_ms = flow->seen_ms;
+    made->proved_spi = flow->proved_spi;
+    if (flow->esp_spi)
+        bindings_note_esp(b, *index, flow->esp_spi);
+    b->pool->backends[flow->backend].flows++;
+    pins_get(b->pins, flow->pin)->flow_count++;
     return 0;
 }
 
@@ -231,6 +298,7 @@ void bindings_remove_flow(struct bindings *b, uint32_t index)
 
     b->pool->backends[flow.backend].flows--;
     pin->flow_count--;
+    b->changes += flow.flags & FLOW_CONFIRMED;
     if (flow.flags & FLOW_CONFIRMED && (int32_t)(flow.seen_ms - pin->seen_ms) > 0)
         pin->seen_ms = flow.seen_ms;
 }
@@ -241,7 +309,7 @@ static void expire_flow(struct bindings *b, uint32_t index, uint64_t now_ms)
     const uint32_t pin = flows_get(b->flows, index)->pin;
 
     bindings_remove_flow(b, index);
-    if (pin_is_due(b, pins_get(b->pins, pin), now_ms))
+    if (bindings_pin_is_due(b, pins_get(b->pins, pin), now_ms))
         bindings_remove_pin(b, pin, now_ms);
 }
 
@@ -312,6 +380,7 @@ void bindings_note_esp(struct bindings *b, uint32_t index, uint32_t spi)
 
 void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
 {
+    b->changes++;
     flows_confirm(b->flows, index, now_ms);
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
@@ -326,7 +395,7 @@ static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t budg
 {
     while (budget) {
         const uint32_t flow = flows_oldest_unconfirmed(b->flows);
-        if (flow == FLOW_NONE || !flow_is_due(b, flows_get(b->flows, flow), now_ms))
+        if (flow == FLOW_NONE || !bindings_flow_is_due(b, flows_get(b->flows, flow), now_ms))
             return;
         expire_flow(b, flow, now_ms);
         spend_expiry(&budget);
@@ -338,7 +407,7 @@ static void sweep_flows(struct bindings *b, uint64_t now_ms, uint32_t budget)
     uint32_t index;
 
     while ((index = flows_next(b->flows, &b->flow_hand, &budget)) != FLOW_NONE) {
-        if (flow_is_due(b, flows_get(b->flows, index), now_ms)) {
+        if (bindings_flow_is_due(b, flows_get(b->flows, index), now_ms)) {
             expire_flow(b, index, now_ms);
             spend_expiry(&budget);
         }
@@ -352,7 +421,7 @@ static void sweep_pins(struct bindings *b, uint64_t now_ms, uint32_t budget)
     uint32_t index;
 
     while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE) {
-        if (pin_is_due(b, pins_get(b->pins, index), now_ms)) {
+        if (bindings_pin_is_due(b, pins_get(b->pins, index), now_ms)) {
             bindings_remove_pin(b, index, now_ms);
             spend_expiry(&budget);
         }

@@ -30,6 +30,8 @@ struct bindings {
     struct tracking tracking;
     uint32_t flow_hand; /* where the sweep stands */
     uint32_t pin_hand;
+    uint64_t
+        changes; /* times that something confirmed was made, moved or ended: whether a new saving is due */
 };
 
 /* Sizes everything for max_clients; 0 or -ENOMEM. `seed` is random. */
@@ -101,6 +103,22 @@ uint32_t bindings_flow_of_pin(const struct bindings *b, const struct pin *pin, e
 
 /* The backend has proved the client: flow and pin are confirmed. */
 void bindings_confirm(struct bindings *b, uint32_t flow, uint64_t now_ms);
+
+/*
+ * Makes a confirmed pin or flow as it was before a restart, every field of it (but for the links, and `pin`
+ * and `server` of a flow are what they are now), and its port of full NAT. It counts as a client, but not as
+ * a new one. 0 and its index; ERR_EXISTS if there is one like it, or somebody else has its port; ERR_FULL;
+ * ERR_RANGE if no flow can have that port.
+ */
+int bindings_adopt_pin(struct bindings *b, const struct pin *pin, uint32_t *index);
+int bindings_adopt_flow(struct bindings *b, const struct flow *flow, uint32_t *index);
+
+/* Ends a pin that has no flow, and its sessions, as if they had never been adopted; for the start only. */
+void bindings_discard_pin(struct bindings *b, uint32_t pin);
+
+/* Has it been unused for so long that it is to be ended? A pin with flows never. */
+bool bindings_pin_is_due(const struct bindings *b, const struct pin *pin, uint64_t now_ms);
+bool bindings_flow_is_due(const struct bindings *b, const struct flow *flow, uint64_t now_ms);
 
 /*
  * Ends what has expired: the oldest unconfirmed flows, in order of age until one is not due, and whatever is

@@ -58,6 +58,19 @@ int ports_take(struct ports *ports, uint16_t *port)
     return 0;
 }
 
+int ports_claim(struct ports *ports, uint16_t port)
+{
+    const uint32_t offset = (uint32_t)port - PORTS_FIRST;
+
+    if (offset >= SPAN || port == PORTS_RESERVED)
+        return ERR_RANGE;
+    if (ports->taken[offset / WORD_BITS] & UINT64_C(1) << offset % WORD_BITS)
+        return ERR_EXISTS;
+    mark(ports, offset);
+    ports->count++;
+    return 0;
+}
+
 void ports_release(struct ports *ports, uint16_t port)
 {
     const uint32_t offset = (uint32_t)port - PORTS_FIRST;

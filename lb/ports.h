@@ -24,6 +24,10 @@ void ports_destroy(struct ports *ports);
 /* 0 and a port in *port, or ERR_FULL when all are taken. */
 int ports_take(struct ports *ports, uint16_t *port);
 
+/* Takes that very port. 0; ERR_EXISTS if it is taken, ERR_RANGE if it is none of those that are handed out.
+ */
+int ports_claim(struct ports *ports, uint16_t port);
+
 /* Gives a taken port back. */
 void ports_release(struct ports *ports, uint16_t port);
 

@@ -15,8 +15,10 @@ static uint32_t learn_session(struct bindings *b, const struct flow *flow, const
     if (flow->listener % IKE_PORT_COUNT == IKE_PORT_4500)
         story.flags |= STORY_NATT;
     const uint32_t index = tracking_begin(&b->tracking, flow->pin, &story, true, now_ms);
-    if (index != SESSION_NONE)
+    if (index != SESSION_NONE) {
         sessions_get(b->tracking.sessions, index)->next_id = SESSION_ID_UNKNOWN;
+        b->changes++;
+    }
     return index;
 }
 
@@ -88,6 +90,7 @@ void proof_accept(struct bindings *b, uint32_t flow_index, const struct ike_data
     struct session *session = sessions_get(t->sessions, index);
     if (session->story.backend != flow->backend)
         return;
+    b->changes += !session->confirmed;
     sessions_confirm(t->sessions, index);
     note_response(session, h);
     session->story.seen_ms = (uint32_t)now_ms;

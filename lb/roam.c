@@ -89,6 +89,7 @@ void roam_confirmed(struct bindings *b, uint32_t index, uint32_t flow_index, uin
         session->story.client_port = here.port; /* from 500 to 4500 is the way of each handshake, no move */
         return;
     }
+    b->changes++;
     note(b, JOURNAL_LEFT, session, &there, &here, now_ms);
     leave_flow(b, session, flow->listener);
     session->story.roams = (uint8_t)(session->story.roams + (session->story.roams < UINT8_MAX));

@@ -85,16 +85,28 @@ uint16_t snat_count(const struct snat *snat)
     return snat->count;
 }
 
-int snat_take(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t *source_port)
+/* The ports of a source towards server:port, made if this is the first time; NULL without memory. */
+static struct ports *ports_towards(struct snat *snat, uint16_t source, uint16_t server, uint16_t port)
 {
     struct ports **ports = &snat->ports[source][2 * server + port];
 
-    if (!*ports) {
+    if (!*ports)
         *ports = ports_create(snat->seed);
-        if (!*ports)
-            return -ENOMEM;
-    }
-    return ports_take(*ports, source_port);
+    return *ports;
+}
+
+int snat_take(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t *source_port)
+{
+    struct ports *ports = ports_towards(snat, source, server, port);
+
+    return ports ? ports_take(ports, source_port) : -ENOMEM;
+}
+
+int snat_claim(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t source_port)
+{
+    struct ports *ports = ports_towards(snat, source, server, port);
+
+    return ports ? ports_claim(ports, source_port) : -ENOMEM;
 }
 
 void snat_release(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t source_port)

@@ -32,5 +32,8 @@ uint16_t snat_count(const struct snat *snat);
 /* 0 and a source port for packets from `source` to server:port; ERR_FULL when all are in use, or -ENOMEM. */
 int snat_take(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t *source_port);
 
+/* Takes that very port: 0, or as ports_claim(), or -ENOMEM. */
+int snat_claim(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t source_port);
+
 /* Gives it back. */
 void snat_release(struct snat *snat, uint16_t source, uint16_t server, uint16_t port, uint16_t source_port);

@@ -56,6 +56,34 @@ static void test_a_released_port_rests(void **state)
     ports_destroy(ports);
 }
 
+/* A given port, each of them once; the rotation goes on around what was claimed. */
+static void test_claims(void **state)
+{
+    static const uint16_t never[] = {0, 1, PORTS_FIRST - 1, PORTS_RESERVED, PORTS_LAST + 1, UINT16_MAX};
+    struct ports *ports = ports_create(0);
+    uint16_t port = 0;
+
+    (void)state;
+    assert_non_null(ports);
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        assert_int_equal(ports_claim(ports, never[i]), ERR_RANGE);
+    assert_int_equal(ports_claim(ports, PORTS_FIRST + 1), 0);
+    assert_int_equal(ports_claim(ports, PORTS_FIRST + 1), ERR_EXISTS);
+    assert_int_equal(ports_claim(ports, PORTS_LAST), 0);
+    assert_int_equal(ports_taken(ports), 2);
+    assert_int_equal(ports_take(ports, &port), 0);
+    assert_int_equal(port, PORTS_FIRST);
+    assert_int_equal(ports_claim(ports, port), ERR_EXISTS);
+    assert_int_equal(ports_take(ports, &port), 0);
+    assert_int_equal(port, PORTS_FIRST + 2);
+    ports_release(ports, PORTS_LAST);
+    assert_int_equal(ports_claim(ports, PORTS_LAST), 0);
+    for (uint32_t n = 4; n < PORTS_COUNT; n++)
+        assert_int_equal(ports_take(ports, &port), 0);
+    assert_int_equal(ports_take(ports, &port), ERR_FULL);
+    ports_destroy(ports);
+}
+
 static void test_release_of_what_is_not_taken(void **state)
 {
     static const uint16_t strangers[] = {0, 500, 1023, PORTS_FIRST + 5, PORTS_LAST, PORTS_LAST + 1, 65535};
@@ -114,9 +142,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_port_once),
-        cmocka_unit_test(test_a_released_port_rests),
-        cmocka_unit_test(test_release_of_what_is_not_taken),
+        cmocka_unit_test(test_each_port_once), cmocka_unit_test(test_a_released_port_rests),
+        cmocka_unit_test(test_claims),         cmocka_unit_test(test_release_of_what_is_not_taken),
         cmocka_unit_test(test_random),
     };
 

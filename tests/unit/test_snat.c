@@ -66,6 +66,28 @@ static void test_ports_are_apart(void **state)
     snat_destroy(snat);
 }
 
+/* A claimed port is not handed out again, and belongs to one source, server and port only. */
+static void test_claims(void **state)
+{
+    struct snat *snat = snat_create(SERVERS, 0);
+    uint16_t port = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct addr a = support_addr_v4(i);
+        assert_int_equal(snat_add(snat, &a), i);
+    }
+    assert_int_equal(snat_claim(snat, 1, 2, 1, PORTS_FIRST), 0);
+    assert_int_equal(snat_claim(snat, 1, 2, 1, PORTS_FIRST), ERR_EXISTS);
+    assert_int_equal(snat_claim(snat, 1, 2, 1, 80), ERR_RANGE);
+    assert_int_equal(snat_claim(snat, 0, 2, 1, PORTS_FIRST), 0);
+    assert_int_equal(snat_claim(snat, 1, 1, 1, PORTS_FIRST), 0);
+    assert_int_equal(snat_claim(snat, 1, 2, 0, PORTS_FIRST), 0);
+    assert_int_equal(snat_take(snat, 1, 2, 1, &port), 0);
+    assert_int_equal(port, PORTS_FIRST + 1);
+    snat_destroy(snat);
+}
+
 /* A new start of the daemon does not begin with the ports that it used last. */
 static void test_the_seed_says_where_ports_begin(void **state)
 {
@@ -87,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_ports_are_apart),
+        cmocka_unit_test(test_claims),
         cmocka_unit_test(test_the_seed_says_where_ports_begin),
     };
 
