@@ -139,6 +139,7 @@ struct admin *admin_create(uv_loop_t *loop, const struct admin_settings *setting
     admin->log = settings->log;
     admin->api = (struct api){
         .dp = settings->dp,
+        .saving = settings->saving,
         .started_ms = settings->started_ms,
         .started_wall_ms = clock_wall_ms() - (clock_now_ms() - settings->started_ms),
         .token = &admin->token,

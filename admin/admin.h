@@ -17,9 +17,10 @@ struct admin_settings {
     const char *token_path;           /* of the file with the token; NULL or empty: none */
     const struct api_change *changes; /* what can be changed; borrowed, until closed */
     size_t change_count;
-    const struct dataplane *dp; /* borrowed, until closed */
-    const struct log *log;      /* borrowed, until closed */
-    uint64_t started_ms;        /* clock_now_ms() when the daemon started */
+    const struct dataplane *dp; /* borrowed, until closed, as is the next */
+    const struct metrics_saving *saving;
+    const struct log *log; /* borrowed, until closed */
+    uint64_t started_ms;   /* clock_now_ms() when the daemon started */
 };
 
 /* Listens and serves from now on. NULL after a logged error, which is also in *err (see unix_socket_listen(),

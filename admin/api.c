@@ -111,6 +111,7 @@ static void get_metrics(const struct api *api, const struct http_request *reques
     const struct metrics_source source = {
         .dp = api->dp,
         .loop_lag = api->loop_lag,
+        .saving = api->saving,
         .now_ms = now_ms,
         .started_wall_ms = api->started_wall_ms,
     };

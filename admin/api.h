@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "admin/http.h"
+#include "admin/metrics.h"
 #include "admin/token.h"
 #include "base/histogram.h"
 #include "lb/dataplane.h"
@@ -23,7 +24,8 @@ struct api {
     uint64_t started_ms;              /* of the clock of clock_now_ms() ... */
     uint64_t started_wall_ms;         /* ... and of clock_wall_ms() */
     const struct histogram *loop_lag; /* admin/loop_lag.h */
-    const struct token *token;        /* what a request over the network needs to change things */
+    const struct metrics_saving *saving;
+    const struct token *token; /* what a request over the network needs to change things */
     const struct api_change *changes;
     size_t change_count;
 };

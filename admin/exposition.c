@@ -61,6 +61,18 @@ void exposition_sample(FILE *out, const char *name, const struct exposition_labe
     put_number(out, name, "", labels, value);
 }
 
+static void put_seconds(FILE *out, const char *name, const char *suffix,
+                        const struct exposition_labels *labels, uint64_t us)
+{
+    put_name(out, name, suffix, labels);
+    fprintf(out, "%" PRIu64 ".%06" PRIu64 "\n", us / US_PER_S, us % US_PER_S);
+}
+
+void exposition_seconds(FILE *out, const char *name, const struct exposition_labels *labels, uint64_t us)
+{
+    put_seconds(out, name, "", labels, us);
+}
+
 void exposition_histogram(FILE *out, const char *name, const struct exposition_labels *labels,
                           const struct histogram *h)
 {
@@ -71,7 +83,6 @@ void exposition_histogram(FILE *out, const char *name, const struct exposition_l
         up_to += h->counts[i];
         put_number(out, name, "_bucket", &bucket, up_to);
     }
-    put_name(out, name, "_sum", labels);
-    fprintf(out, "%" PRIu64 ".%06" PRIu64 "\n", h->sum_us / US_PER_S, h->sum_us % US_PER_S);
+    put_seconds(out, name, "_sum", labels, h->sum_us);
     put_number(out, name, "_count", labels, up_to);
 }

@@ -31,6 +31,9 @@ void exposition_head(FILE *out, const char *name, const char *type, const char *
 
 void exposition_sample(FILE *out, const char *name, const struct exposition_labels *labels, uint64_t value);
 
+/* A sample of a time, which has six decimals. */
+void exposition_seconds(FILE *out, const char *name, const struct exposition_labels *labels, uint64_t us);
+
 /* All samples of a histogram: its buckets, which need room for one more label, sum and count. */
 void exposition_histogram(FILE *out, const char *name, const struct exposition_labels *labels,
                           const struct histogram *h);

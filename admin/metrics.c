@@ -188,6 +188,26 @@ static void put_capacity(const struct item *item)
     put_with(item, "table", "sessions", sessions_capacity(b->tracking.sessions));
 }
 
+static void put_state_saved(const struct item *item)
+{
+    exposition_seconds(item->out, item->name, &item->labels, item->source->saving->saved_wall_ms * 1000);
+}
+
+static void put_state_save_time(const struct item *item)
+{
+    exposition_seconds(item->out, item->name, &item->labels, item->source->saving->save_us);
+}
+
+static void put_state_bytes(const struct item *item)
+{
+    put(item, item->source->saving->bytes);
+}
+
+static void put_state_errors(const struct item *item)
+{
+    put(item, item->source->saving->errors_total);
+}
+
 static void put_start_time(const struct item *item)
 {
     put(item, item->source->started_wall_ms / 1000);
@@ -260,6 +280,14 @@ static const struct family FAMILIES[] = {
      "How long each turn of the loop took, from waking up to waiting again: the longest that a packet waited "
      "meanwhile.",
      SCOPE_ONCE, put_loop_lag},
+    {"ikelb_state_saved_timestamp_seconds", "gauge",
+     "When the latest state file was begun, in seconds since 1970; 0: none since the start.", SCOPE_ONCE,
+     put_state_saved},
+    {"ikelb_state_save_seconds", "gauge", "How long the latest state file took, from its begin to its end.",
+     SCOPE_ONCE, put_state_save_time},
+    {"ikelb_state_bytes", "gauge", "The size of the latest state file.", SCOPE_ONCE, put_state_bytes},
+    {"ikelb_state_errors_total", "counter", "State files that could not be written.", SCOPE_ONCE,
+     put_state_errors},
     {"ikelb_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.", SCOPE_ONCE,
      put_start_time},
     {"ikelb_build_info", "gauge", "1, with the version of ikelb.", SCOPE_ONCE, put_build_info},

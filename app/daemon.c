@@ -16,7 +16,9 @@
 #include "app/manager.h"
 #include "app/privileges.h"
 #include "app/probes.h"
+#include "app/recall.h"
 #include "app/renewal.h"
+#include "app/saver.h"
 #include "app/upkeep.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -51,6 +53,8 @@ struct daemon {
     struct manager *manager;
     struct backend_change backend_change;
     struct api_change changes[CHANGE_COUNT];
+    struct saver *saver;
+    struct metrics_saving saving;
     uv_signal_t signals[SIGNAL_COUNT];
     int signal_count;
     bool stopping;
@@ -79,6 +83,8 @@ static void stop(struct daemon *d)
         upkeep_close(d->upkeep, on_part_closed, NULL);
     if (d->manager)
         manager_close(d->manager, on_part_closed, NULL);
+    if (d->saver)
+        saver_close(d->saver, on_part_closed, NULL);
     for (int i = 0; i < d->signal_count; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
 }
@@ -214,6 +220,7 @@ static int start_admin(struct daemon *d)
         .changes = d->changes,
         .change_count = CHANGE_COUNT,
         .dp = &d->dp,
+        .saving = &d->saving,
         .log = &d->log,
         .started_ms = clock_now_ms(),
     };
@@ -239,6 +246,20 @@ static void prepare_renewal(struct daemon *d, const char *path, struct config *c
     };
 }
 
+/*
+ * What the daemon before has left. By now no other one can run here that still writes the file, the addresses
+ * of full NAT are known, and no packet has been looked at.
+ */
+static int start_saver(struct daemon *d)
+{
+    const char *path = d->config->state_file;
+
+    if (path[0] == '\0')
+        return 0;
+    recall_state(path, &d->dp.bindings, &d->log);
+    return saver_create(&d->loop, path, &d->dp, &d->log, &d->saving, &d->saver);
+}
+
 static int start(struct daemon *d)
 {
     int err = privileges_check(&d->log);
@@ -253,6 +274,8 @@ static int start(struct daemon *d)
         err = start_admin(d);
     if (!err)
         err = upkeep_create(&d->loop, &d->dp, &d->log, on_second, d, &d->upkeep);
+    if (!err)
+        err = start_saver(d);
     if (!err)
         err = probes_create(&d->loop, d->config, d->pool, &d->log, on_backend_changed, d, &d->probes);
     if (!err)

@@ -256,7 +256,8 @@ static void test_metrics(void **state)
     static const struct histogram lag = {.counts = {5}};
     const struct support_net *net = *state;
     const struct http_request request = {.method = "GET", .path = "/metrics"};
-    const struct api api = {.dp = &net->dp, .started_wall_ms = 7000, .loop_lag = &lag};
+    const struct metrics_saving saving = {0};
+    const struct api api = {.dp = &net->dp, .started_wall_ms = 7000, .loop_lag = &lag, .saving = &saving};
     struct http_response response = {.status = 200};
 
     api_handle(&api, &request, net->now_ms, &response);

@@ -46,10 +46,16 @@ static int tear_down(void **state)
     return 0;
 }
 
+static const struct metrics_saving saving = {
+    .saved_wall_ms = 1700000001234, .save_us = 1500000, .bytes = 123456, .errors_total = 7};
+
 static char *metrics_of(const struct dataplane *dp, const struct histogram *loop_lag, uint64_t now_ms)
 {
-    const struct metrics_source source = {
-        .dp = dp, .loop_lag = loop_lag, .now_ms = now_ms, .started_wall_ms = 1700000000999};
+    const struct metrics_source source = {.dp = dp,
+                                          .loop_lag = loop_lag,
+                                          .saving = &saving,
+                                          .now_ms = now_ms,
+                                          .started_wall_ms = 1700000000999};
     struct body body;
 
     assert_int_equal(metrics_body(&source, &body), 0);
@@ -132,7 +138,7 @@ static void read_sample(struct reader *r, const char *line)
     assert_int_equal(*at++, ' ');
     const unsigned long long value = strtoull(at, &end, 10);
     assert_true(end != at);
-    if (strcmp(suffix, "_sum") == 0)
+    if (strcmp(suffix, "_sum") == 0 || (strcmp(r->type, "gauge") == 0 && *end == '.'))
         (void)strtod(at, &end);
     assert_int_equal(*end, '\0');
     if (strcmp(r->type, "histogram") == 0)
@@ -189,9 +195,9 @@ static void test_well_formed(void **state)
     const size_t each_backend =
         1 + 3 + 1 + 2 + STAGE_COUNT + 1 + 2 + 2 + 2 + STAGE_COUNT - 1 + 2 + 2 + 2 + histogram;
     const size_t each_service = 1 + 2 + 1 + ALARM_COUNT;
-    assert_int_equal(families, 25);
+    assert_int_equal(families, 29);
     assert_int_equal(samples,
-                     3 * each_backend + 2 * each_service + DROP_REASON_COUNT + 9 + histogram + 1 + 1);
+                     3 * each_backend + 2 * each_service + DROP_REASON_COUNT + 9 + histogram + 4 + 1 + 1);
     free(text);
 }
 
@@ -269,6 +275,10 @@ static void test_values(void **state)
         "ikelb_table_capacity{table=\"sessions\"} 100",
         "ikelb_loop_lag_seconds_sum 0.000700",
         "ikelb_loop_lag_seconds_count 1",
+        "ikelb_state_saved_timestamp_seconds 1700000001.234000",
+        "ikelb_state_save_seconds 1.500000",
+        "ikelb_state_bytes 123456",
+        "ikelb_state_errors_total 7",
         "ikelb_start_time_seconds 1700000000",
         "ikelb_build_info{version=\"" IKELB_VERSION "\"} 1",
     };
@@ -335,7 +345,7 @@ static void test_slices(void **state)
         }
     }
     support_net_init(net, many, SERVICES, 100);
-    const struct metrics_source source = {.dp = &net->dp, .loop_lag = &lag};
+    const struct metrics_source source = {.dp = &net->dp, .loop_lag = &lag, .saving = &saving};
     assert_int_equal(metrics_body(&source, &body), 0);
     FILE *out = open_memstream(&text, &len);
     for (long last = 0; step == BODY_MORE; last = ftell(out)) {
