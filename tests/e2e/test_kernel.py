@@ -206,7 +206,8 @@ def test_closed_streams() -> None:
     with lab(clients=1, servers=1) as bench:
         file = bench.workspace.directory / "closed.yaml"
         at = bench.workspace.directory / "closed.sock"
-        file.write_text(yaml({"services": [fake_service(bench, "transparent")], "admin": {"socket": str(at)}}))
+        file.write_text(yaml({"services": [fake_service(bench, "transparent")], "admin": {"socket": str(at)},
+                              "state": {"file": "off"}}))
         process = bench.workspace.processes.start(
             "closed", ["sh", "-c", f"exec {binary()} run -c {file} <&- >&- 2>&-"], bench.log_dir / "closed",
             namespace=bench.topology.lb)

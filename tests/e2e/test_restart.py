@@ -296,7 +296,8 @@ def write_unit(bench: Bench, services: list[dict[str, Any]]) -> str:
     """The configuration, and a unit that runs ikelb with it."""
     file = bench.workspace.directory / "ikelb.yaml"
     admin = {"socket": str(bench.workspace.directory / "ikelb.sock"), "listen": "off"}
-    file.write_text(yaml({"services": services, "admin": admin, "dataplane": {"max_clients": MAX_CLIENTS}}))
+    file.write_text(yaml({"services": services, "admin": admin, "dataplane": {"max_clients": MAX_CLIENTS},
+                          "state": {"file": "off"}}))
     return UNIT.format(binary=binary(), file=file, log=bench.log_dir / "ikelb.log",
                        asan=os.environ.get("ASAN_OPTIONS", ""))
 

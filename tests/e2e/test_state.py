@@ -250,6 +250,35 @@ def test_state_unfit_files() -> None:
         equal(len(listed(start_again(bench))), 10, "clients of the good file")
 
 
+def test_state_operator_states() -> None:
+    """What an operator has set by command holds after a restart, and after a crash, until the file says something new."""
+    with lab(clients=1, servers=3) as bench:
+        balancer = start_saving(bench, "transparent", name="vpn")
+
+        def states() -> list[str]:
+            return [backend["state"] for backend in balancer.status()["services"][0]["backends"]]
+
+        equal(balancer.request("POST", "/api/v1/backends/vpn/s1/drain")[0], 200, "drain")
+        equal(balancer.request("POST", "/api/v1/backends/vpn/s2/disable")[0], 200, "disable")
+        stop(bench)
+        start_again(bench)
+        equal(states(), ["drain", "disabled", "enabled"], "states after a restart")
+        wait_log(balancer, "2 backends have the state that an operator had given them")
+
+        equal(balancer.request("POST", "/api/v1/backends/vpn/s1/enable")[0], 200, "enable")
+        then = time.time()
+        wait_for(lambda: metric(balancer, "ikelb_state_saved_timestamp_seconds") > then, "a saving", PROMISE_S)
+        balancer.kill()
+        start_again(bench)
+        equal(states(), ["enabled", "disabled", "enabled"], "states after a crash")
+
+        stop(bench)
+        changed = fake_service(bench, "transparent", name="vpn", states={2: "drain"})
+        balancer.configure({"services": [changed], "state": {"file": str(state_file(bench))}})
+        start_again(bench)
+        equal(states(), ["enabled", "drain", "enabled"], "states after the file was edited")
+
+
 def test_state_configuration_changes() -> None:
     """Between end and start the file loses a server, and the rest gets other names and another order: the clients of
     that server are forgotten, which is said, and the others stay."""
