@@ -104,6 +104,23 @@ static void add_health(struct table *table, const json_t *backend)
         table_cell(table, health_tone(health), "%s", health);
 }
 
+/* "drain, 12 left" tells how far a backend is from having nobody left; "drained" that it may be stopped. */
+static void add_state(struct table *table, const json_t *backend)
+{
+    const char *state = text_of(backend, "state");
+    const bool is_removed = json_is_true(json_object_get(backend, "removed"));
+    const uint64_t clients = number_of(backend, "clients");
+    char left[HUMAN_TEXT_MAX];
+
+    if (!is_removed && strcmp(state, "drain") != 0)
+        table_cell(table, strcmp(state, "enabled") == 0 ? TERM_PLAIN : TERM_WARN, "%s", state);
+    else if (clients)
+        table_cell(table, TERM_WARN, "%s, %s left", is_removed ? "removed" : "drain",
+                   human_count(clients, left));
+    else
+        table_cell(table, TERM_WARN, "%s", is_removed ? "removed" : "drained");
+}
+
 static void add_rate(struct table *table, const json_t *backend, const char *key)
 {
     char text[HUMAN_TEXT_MAX];
@@ -131,12 +148,11 @@ static void add_fragmentation(struct table *table, const json_t *value)
 static void add_backend(struct table *table, const json_t *backend)
 {
     const json_t *probe_ms = json_object_get(backend, "probe_ms");
-    const char *state = text_of(backend, "state");
 
     table_cell(table, TERM_STRONG, "%s", text_of(backend, "name"));
     table_cell(table, TERM_PLAIN, "%s", text_of(backend, "address"));
     add_count(table, TERM_PLAIN, number_of(backend, "weight"));
-    table_cell(table, strcmp(state, "enabled") == 0 ? TERM_PLAIN : TERM_WARN, "%s", state);
+    add_state(table, backend);
     add_health(table, backend);
     add_count(table, TERM_PLAIN, number_of(backend, "clients"));
     add_count(table, TERM_PLAIN, number_of(backend, "new_clients_total"));

@@ -22,7 +22,9 @@ static const char help[] =
     "it never answered; IN is from clients to the backend, OUT from it to them; PROBE is\n"
     "the round trip of the last health probe; FRAGMENTATION, whether the backend announces\n"
     "IKE fragmentation. HEALTH is what probes say; \"refusing\" beside it means that the backend\n"
-    "lives but leaves new clients unanswered, \"silent\" that nothing is heard from it.\n"
+    "lives but leaves new clients unanswered, \"silent\" that nothing is heard from it. STATE is\n"
+    "the operator's: \"drain, 12 left\" with the clients that it still has, \"drained\" with none;\n"
+    "\"removed\" is a backend that is no longer in the configuration but has had clients.\n"
     "Exit status: 0 done, 2 wrong usage, 3 the daemon cannot be reached.\n";
 
 static int print(json_t *status, bool as_json)

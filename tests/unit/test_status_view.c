@@ -36,7 +36,7 @@ static const char screen[] =
     "  vpn1     10.0.0.11     100  enabled  up         1,500  20,000           0  3.4 Mbit/s  12 Mbit/s  0.8 "
     "ms  "
     "yes\n"
-    "  vpn2     10.0.0.12      50  drain    unknown        0       0           3           0          0      "
+    "  vpn2     10.0.0.12      50  drained  unknown        0       0           3           0          0      "
     " -  "
     "no\n"
     "  Note: vpn2 does not announce IKEV2_FRAGMENTATION_SUPPORTED: large certificates fail wherever IP "
@@ -120,6 +120,34 @@ static void test_suspects(void **state)
     free(text);
 }
 
+/* How far a backend is from having nobody left. */
+static void test_states(void **state)
+{
+    static const struct {
+        const char *members;
+        const char *cell;
+    } cases[] = {
+        {"\"state\":\"enabled\",\"clients\":5", "  enabled  up"},
+        {"\"state\":\"disabled\",\"clients\":5", "  disabled  up"},
+        {"\"state\":\"drain\",\"clients\":1234", "  drain, 1,234 left  up"},
+        {"\"state\":\"drain\",\"clients\":0", "  drained  up"},
+        {"\"state\":\"drain\",\"clients\":3,\"removed\":false", "  drain, 3 left  up"},
+        {"\"state\":\"drain\",\"clients\":3,\"removed\":true", "  removed, 3 left  up"},
+        {"\"state\":\"enabled\",\"clients\":0,\"removed\":true", "  removed  up"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char json[256];
+        snprintf(json, sizeof json, "{\"services\":[{\"backends\":[{\"name\":\"b\",\"health\":\"up\",%s}]}]}",
+                 cases[i].members);
+        char *text = show(json, 0, false, 0);
+        if (!strstr(text, cases[i].cell))
+            fail_msg("%s: %s", cases[i].members, text);
+        free(text);
+    }
+}
+
 /* A daemon of another version may know less, or say it otherwise. */
 static void test_lenient(void **state)
 {
@@ -150,7 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_screen),          cmocka_unit_test(test_colours),
         cmocka_unit_test(test_narrow_terminal), cmocka_unit_test(test_suspects),
-        cmocka_unit_test(test_lenient),
+        cmocka_unit_test(test_states),          cmocka_unit_test(test_lenient),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
