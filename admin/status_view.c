@@ -5,26 +5,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "admin/field.h"
 #include "admin/human.h"
 #include "admin/table.h"
 #include "base/err.h"
 
 #define INDENT 2
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "-";
-}
-
-/* 0 for what is missing or negative. */
-static uint64_t number_of(const json_t *object, const char *key)
-{
-    const json_int_t n = json_integer_value(json_object_get(object, key));
-
-    return n > 0 ? (uint64_t)n : 0;
-}
 
 /* The sum of one number over all backends. */
 static uint64_t sum_of(const json_t *status, const char *key)
@@ -34,7 +20,8 @@ static uint64_t sum_of(const json_t *status, const char *key)
     json_t *service, *backend;
 
     json_array_foreach(json_object_get(status, "services"), s, service)
-        json_array_foreach(json_object_get(service, "backends"), b, backend) sum += number_of(backend, key);
+        json_array_foreach(json_object_get(service, "backends"), b, backend) sum +=
+        field_number(backend, key);
     return sum;
 }
 
@@ -54,12 +41,12 @@ static void print_head(const struct term *term, const json_t *status)
     char capacity[HUMAN_TEXT_MAX];
     char uptime[HUMAN_TEXT_MAX];
 
-    term_printf(term, TERM_STRONG, "ikelb %s", text_of(status, "version"));
-    term_printf(term, TERM_PLAIN, ", up %s", human_duration(number_of(status, "uptime_s"), uptime));
+    term_printf(term, TERM_STRONG, "ikelb %s", field_text(status, "version"));
+    term_printf(term, TERM_PLAIN, ", up %s", human_duration(field_number(status, "uptime_s"), uptime));
     fputs("\n", term->out);
     term_put(term, TERM_FAINT, "clients ");
-    term_printf(term, TERM_PLAIN, "%s of %s", human_count(number_of(pins, "entries"), clients),
-                human_count(number_of(pins, "capacity"), capacity));
+    term_printf(term, TERM_PLAIN, "%s of %s", human_count(field_number(pins, "entries"), clients),
+                human_count(field_number(pins, "capacity"), capacity));
     print_rates(term, " | in", sum_of(status, "rx_bps"), sum_of(status, "rx_pps"));
     print_rates(term, " | out", sum_of(status, "tx_bps"), sum_of(status, "tx_pps"));
     fputc('\n', term->out);
@@ -70,11 +57,13 @@ static void print_service_head(const struct term *term, const json_t *service)
     size_t i;
     json_t *item;
 
-    term_put(term, TERM_STRONG, text_of(service, "name"));
+    term_put(term, TERM_STRONG, field_text(service, "name"));
     fputs("  ", term->out);
     json_array_foreach(json_object_get(service, "vip"), i, item) term_printf(
         term, TERM_PLAIN, "%s%s", i ? ", " : "", json_string_value(item) ? json_string_value(item) : "-");
-    term_printf(term, TERM_PLAIN, "  %s  %s", text_of(service, "mode"), text_of(service, "schedule"));
+    term_printf(term, TERM_PLAIN, "  %s  %s", field_text(service, "mode"), field_text(service, "schedule"));
+    if (json_is_true(json_object_get(service, "removed")))
+        term_put(term, TERM_WARN, "  removed");
     fputc('\n', term->out);
     json_array_foreach(json_object_get(service, "alarms"), i, item)
     {
@@ -95,7 +84,7 @@ static enum term_tone health_tone(const char *health)
 /* "up", or "up, refusing" where handshakes tell more than probes. */
 static void add_health(struct table *table, const json_t *backend)
 {
-    const char *health = text_of(backend, "health");
+    const char *health = field_text(backend, "health");
     const char *suspect = json_string_value(json_object_get(backend, "suspect"));
 
     if (suspect)
@@ -107,9 +96,9 @@ static void add_health(struct table *table, const json_t *backend)
 /* "drain, 12 left" tells how far a backend is from having nobody left; "drained" that it may be stopped. */
 static void add_state(struct table *table, const json_t *backend)
 {
-    const char *state = text_of(backend, "state");
+    const char *state = field_text(backend, "state");
     const bool is_removed = json_is_true(json_object_get(backend, "removed"));
-    const uint64_t clients = number_of(backend, "clients");
+    const uint64_t clients = field_number(backend, "clients");
     char left[HUMAN_TEXT_MAX];
 
     if (!is_removed && strcmp(state, "drain") != 0)
@@ -125,7 +114,7 @@ static void add_rate(struct table *table, const json_t *backend, const char *key
 {
     char text[HUMAN_TEXT_MAX];
 
-    table_cell(table, TERM_PLAIN, "%s", human_rate(number_of(backend, key), "bit/s", text));
+    table_cell(table, TERM_PLAIN, "%s", human_rate(field_number(backend, key), "bit/s", text));
 }
 
 static void add_count(struct table *table, enum term_tone tone, uint64_t n)
@@ -149,14 +138,14 @@ static void add_backend(struct table *table, const json_t *backend)
 {
     const json_t *probe_ms = json_object_get(backend, "probe_ms");
 
-    table_cell(table, TERM_STRONG, "%s", text_of(backend, "name"));
-    table_cell(table, TERM_PLAIN, "%s", text_of(backend, "address"));
-    add_count(table, TERM_PLAIN, number_of(backend, "weight"));
+    table_cell(table, TERM_STRONG, "%s", field_text(backend, "name"));
+    table_cell(table, TERM_PLAIN, "%s", field_text(backend, "address"));
+    add_count(table, TERM_PLAIN, field_number(backend, "weight"));
     add_state(table, backend);
     add_health(table, backend);
-    add_count(table, TERM_PLAIN, number_of(backend, "clients"));
-    add_count(table, TERM_PLAIN, number_of(backend, "new_clients_total"));
-    add_count(table, TERM_WARN, number_of(backend, "init_unanswered_total"));
+    add_count(table, TERM_PLAIN, field_number(backend, "clients"));
+    add_count(table, TERM_PLAIN, field_number(backend, "new_clients_total"));
+    add_count(table, TERM_WARN, field_number(backend, "init_unanswered_total"));
     add_rate(table, backend, "rx_bps");
     add_rate(table, backend, "tx_bps");
     if (json_is_number(probe_ms))
@@ -182,7 +171,7 @@ static void print_notes(const struct term *term, const json_t *backends)
             "Note: %s does not announce IKEV2_FRAGMENTATION_SUPPORTED: large certificates fail wherever IP "
             "fragments are dropped; on Windows set EnableServerFragmentation = 1, with strongSwan "
             "fragmentation = yes",
-            text_of(backend, "name"));
+            field_text(backend, "name"));
         fputs("  ", term->out);
         term_prose(term, TERM_WARN, INDENT, text);
     }

@@ -1,11 +1,10 @@
 #include "app/backend_state.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "admin/change_view.h"
 #include "admin/client.h"
-#include "admin/human.h"
 #include "admin/term.h"
 #include "app/cli.h"
 #include "base/err.h"
@@ -46,56 +45,16 @@ struct target {
     char *backend;
 };
 
-static uint64_t clients_of(const json_t *answer)
-{
-    const json_int_t n = json_integer_value(json_object_get(answer, "clients"));
-
-    return n > 0 ? (uint64_t)n : 0;
-}
-
-/* What becomes of the clients that are there, and of new ones unless a warning tells that. */
-static void print_outcome(const struct term *term, const char *state, const json_t *answer)
-{
-    const char *health = json_string_value(json_object_get(answer, "health"));
-    const bool elsewhere = !json_is_string(json_object_get(answer, "warning"));
-    const uint64_t clients = clients_of(answer);
-    const bool is_one = clients == 1;
-    char count[HUMAN_TEXT_MAX];
-
-    human_count(clients, count);
-    if (strcmp(state, "enabled") == 0 && health && strcmp(health, "down") == 0)
-        fputs("it is down, and gets new clients when it is up again", term->out);
-    else if (strcmp(state, "enabled") == 0)
-        fputs("it gets new clients", term->out);
-    else if (clients == 0)
-        fprintf(term->out, "it has no clients%s", elsewhere ? ", new ones go elsewhere" : "");
-    else if (strcmp(state, "drain") == 0)
-        fprintf(term->out, "%s client%s%s", count, is_one ? " stays until it ends" : "s stay until they end",
-                elsewhere ? ", new ones go elsewhere" : "");
-    else if (elsewhere)
-        fprintf(term->out, "%s client%s elsewhere with the next handshake, as new ones do", count,
-                is_one ? " keeps its tunnel until it goes" : "s keep their tunnels until they go");
-    else
-        fprintf(term->out, "%s client%s", count,
-                is_one ? " keeps its tunnel until it ends" : "s keep their tunnels until they end");
-}
-
 /* "aovpn/vpn1: drain; 12 clients stay until they end, new ones go elsewhere". 0, or ERR_PROTOCOL. */
 static int print_answer(const struct target *target, const json_t *answer)
 {
     const struct term term = term_of(stdout);
-    const char *state = json_string_value(json_object_get(answer, "state"));
-    const char *was = json_string_value(json_object_get(answer, "was"));
-    const bool is_enabled = state && strcmp(state, "enabled") == 0;
 
-    if (!state)
+    if (!json_is_string(json_object_get(answer, "state")))
         return ERR_PROTOCOL;
     term_printf(&term, TERM_STRONG, "%s/%s", target->service, target->backend);
     fputs(": ", term.out);
-    term_printf(&term, is_enabled ? TERM_GOOD : TERM_WARN, "%s%s", state,
-                was && strcmp(was, state) == 0 ? " already" : "");
-    fputs("; ", term.out);
-    print_outcome(&term, state, answer);
+    (void)change_view_print(answer, &term);
     fputc('\n', term.out);
     return 0;
 }

@@ -148,6 +148,17 @@ static void test_states(void **state)
     }
 }
 
+static void test_removed_service(void **state)
+{
+    (void)state;
+    char *text = show("{\"services\":[{\"name\":\"s\",\"vip\":[],\"mode\":\"m\",\"schedule\":\"x\","
+                      "\"removed\":true},{\"name\":\"t\",\"removed\":false}]}",
+                      0, false, 0);
+    assert_non_null(strstr(text, "\ns    m  x  removed\n"));
+    assert_non_null(strstr(text, "\nt    -  -\n"));
+    free(text);
+}
+
 /* A daemon of another version may know less, or say it otherwise. */
 static void test_lenient(void **state)
 {
@@ -179,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_screen),          cmocka_unit_test(test_colours),
         cmocka_unit_test(test_narrow_terminal), cmocka_unit_test(test_suspects),
         cmocka_unit_test(test_states),          cmocka_unit_test(test_lenient),
+        cmocka_unit_test(test_removed_service),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
