@@ -81,6 +81,11 @@ void client_destroy(struct client *client)
     free(client);
 }
 
+void client_set_timeout(struct client *client, unsigned timeout_ms)
+{
+    (void)curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms); /* fails for no such value */
+}
+
 const char *client_error(const struct client *client)
 {
     return client->error;

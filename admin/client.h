@@ -16,6 +16,9 @@ struct client_param {
 struct client *client_create(const char *socket_path);
 void client_destroy(struct client *client);
 
+/* How long an answer may take from now on, instead of the usual seconds. */
+void client_set_timeout(struct client *client, unsigned timeout_ms);
+
 /*
  * GETs a path. 0 and the answer (to be freed by json_decref()) in *out; ERR_UNREACHABLE when nobody answers,
  * ERR_NOT_FOUND or ERR_MALFORMED when the daemon says so (404, any other 4xx), ERR_PROTOCOL for what is no

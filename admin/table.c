@@ -32,8 +32,10 @@ struct table *table_create(const struct table_column *columns, size_t count)
         return NULL;
     table->columns = columns;
     table->column_count = count;
-    for (size_t c = 0; c < count; c++)
+    for (size_t c = 0; c < count; c++) {
+        table->widths[c] = columns[c].least;
         table_cell(table, TERM_FAINT, "%s", columns[c].title); /* the titles are the first row */
+    }
     return table;
 }
 

@@ -13,6 +13,7 @@ struct table_column {
     const char *title;
     bool to_the_right; /* numbers */
     unsigned rank;     /* 0: always shown; of the others those of the highest are left out first */
+    unsigned least;    /* columns of the terminal that it takes at least, so that it stays where it is */
 };
 
 struct table;

@@ -96,7 +96,7 @@ void term_put(const struct term *term, enum term_tone tone, const char *text)
     /* The sixteen colours, which every theme makes legible on its own background. */
     static const char *const sequences[TERM_TONE_COUNT] = {
         [TERM_STRONG] = "\033[1m", [TERM_GOOD] = "\033[32m", [TERM_WARN] = "\033[33m",
-        [TERM_BAD] = "\033[1;31m", [TERM_FAINT] = "\033[2m",
+        [TERM_BAD] = "\033[1;31m", [TERM_FAINT] = "\033[2m", [TERM_PICKED] = "\033[7m",
     };
     const bool coloured = term->has_colour && sequences[tone];
 
@@ -153,4 +153,24 @@ void term_prose(const struct term *term, enum term_tone tone, unsigned indent, c
             fprintf(term->out, "\n%*s", (int)indent, "");
     }
     fputc('\n', term->out);
+}
+
+size_t term_fit(const char *line, size_t columns_max, size_t *filled)
+{
+    const char *at = line;
+
+    *filled = 0;
+    while (*at) {
+        if (*at == '\033') { /* one of term_put()'s own */
+            at += strcspn(at, "m");
+            at += *at == 'm';
+            continue;
+        }
+        const struct glyph g = next_glyph(at);
+        if (*filled + g.columns > columns_max)
+            break;
+        *filled += g.columns;
+        at += g.taken;
+    }
+    return (size_t)(at - line);
 }

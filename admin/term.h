@@ -6,7 +6,16 @@
 #include <stdio.h>
 
 /* What a piece of text means; a terminal shows it by colour. */
-enum term_tone { TERM_PLAIN, TERM_STRONG, TERM_GOOD, TERM_WARN, TERM_BAD, TERM_FAINT, TERM_TONE_COUNT };
+enum term_tone {
+    TERM_PLAIN,
+    TERM_STRONG,
+    TERM_GOOD,
+    TERM_WARN,
+    TERM_BAD,
+    TERM_FAINT,
+    TERM_PICKED,
+    TERM_TONE_COUNT
+};
 
 struct term {
     FILE *out;
@@ -38,3 +47,9 @@ void term_prose(const struct term *term, enum term_tone tone, unsigned indent, c
 
 /* The columns that term_put() fills with this text. */
 size_t term_columns(const char *text);
+
+/*
+ * The bytes of a line written by term_put(), colours and all, that fill so many columns at most; *filled has
+ * the columns.
+ */
+size_t term_fit(const char *line, size_t columns_max, size_t *filled);

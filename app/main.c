@@ -15,6 +15,7 @@
 #include "app/reload.h"
 #include "app/run.h"
 #include "app/status.h"
+#include "app/top.h"
 #include "app/version.h"
 
 struct subcommand {
@@ -27,6 +28,7 @@ static const struct subcommand subcommands[] = {
     {"run", "run the load balancer in the foreground", run_command},
     {"check", "validate a configuration file", check_command},
     {"status", "services, backends, health, clients, rates, alarms", status_command},
+    {"top", "the same as a live screen, with keys to drain backends", top_command},
     {"clients", "the clients, and which backend each belongs to", clients_command},
     {"explain", "why a client does or doesn't connect", explain_command},
     {"drain", "let a backend keep its clients, and give it no new ones", backend_state_command},

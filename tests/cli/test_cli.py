@@ -9,15 +9,12 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-BINARY = Path(os.environ.get("IKELB_BINARY", ROOT / "build" / "asan" / "app" / "ikelb"))
-COMMANDS = ["run", "check", "status", "clients", "explain", "drain", "enable", "disable", "reload", "probe",
+from fake_daemon import FakeDaemon
+from harness import BINARY, ROOT, run_tests
+
+COMMANDS = ["run", "check", "status", "top", "clients", "explain", "drain", "enable", "disable", "reload", "probe",
             "version"]
 
 DONE, NO, USAGE, UNREACHABLE = range(4)
@@ -43,48 +40,6 @@ def expect(args: list[str], status: int, out: str = "", err: str = "") -> subpro
     assert out in done.stdout and bool(out) == bool(done.stdout), f"{args}: standard output:\n{done.stdout}"
     assert err in done.stderr and bool(err) == bool(done.stderr), f"{args}: standard error:\n{done.stderr}"
     return done
-
-
-class FakeDaemon:
-    """Answers each request on a UNIX socket with what `answer` makes of its target; one request a connection."""
-
-    def __init__(self, path: Path, answer: Callable[[str], tuple[int, object]]) -> None:
-        self.answer = answer
-        self.targets: list[str] = []
-        self.methods: list[str] = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen()
-        self.thread = threading.Thread(target=self.serve)
-
-    def serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                request = b""
-                while b"\r\n\r\n" not in request and (data := connection.recv(4096)):
-                    request += data
-                if not request:
-                    continue
-                method, target = request.decode().split()[:2]
-                self.methods.append(method)
-                self.targets.append(target)
-                status, body = self.answer(target)
-                text = json.dumps(body).encode()
-                head = f"HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
-                connection.sendall(head.encode() + text)
-
-    def __enter__(self) -> "FakeDaemon":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join()
-        self.listener.close()
 
 
 def client(number: int) -> dict:
@@ -387,20 +342,5 @@ def test_write_errors(work: Path) -> None:
             assert done.returncode == NO and "No space left on device" in done.stderr, (args, done)
 
 
-def main() -> int:
-    tests = [value for name, value in globals().items() if name.startswith("test_")]
-    failed = 0
-    for test in tests:
-        with tempfile.TemporaryDirectory(prefix="ikelb-cli-") as work:
-            try:
-                test(Path(work))
-                print(f"ok   {test.__name__}")
-            except Exception:
-                failed += 1
-                print(f"FAIL {test.__name__}\n{traceback.format_exc()}")
-    print(f"{len(tests) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(globals()))

@@ -149,6 +149,31 @@ static void test_prose(void **state)
     }
 }
 
+/* Colours take no room, wide characters two columns each; neither is cut in two. */
+static void test_fit(void **state)
+{
+    static const struct {
+        const char *line;
+        size_t columns;
+        size_t bytes;
+        size_t filled;
+    } fits[] = {
+        {"", 5, 0, 0},          {"abc", 5, 3, 3},    {"abc", 3, 3, 3},
+        {"abc", 2, 2, 2},       {"abc", 0, 0, 0},    {"\033[1;31mab\033[0mcd", 3, 14, 3},
+        {"ab\033[0m", 2, 6, 2}, {"\033[", 2, 2, 0},  {"日本", 3, 3, 2},
+        {"日本", 4, 6, 4},      {"é\xff!", 2, 3, 2},
+    };
+
+    (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    for (size_t i = 0; i < sizeof fits / sizeof fits[0]; i++) {
+        size_t filled;
+        const size_t bytes = term_fit(fits[i].line, fits[i].columns, &filled);
+        if (bytes != fits[i].bytes || filled != fits[i].filled)
+            fail_msg("case %zu: %zu bytes, %zu columns", i, bytes, filled);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_prose),
         cmocka_unit_test(test_pipe_is_plain),
         cmocka_unit_test(test_terminal_has_colour_unless_told),
+        cmocka_unit_test(test_fit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
