@@ -1,18 +1,26 @@
 #include "app/run.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "app/cli.h"
 #include "app/daemon.h"
+#include "app/privileges.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "config/config.h"
 
 static const char help[] =
-    "usage: ikelb run [-c FILE]\n"
+    "usage: ikelb run [-c FILE] [-u NAME]\n"
     "\n"
     "Runs the load balancer in the foreground; the log goes to standard error.\n"
     "\n"
     "  -c, --config FILE  the configuration (default " CLI_DEFAULT_CONFIG ")\n"
+    "  -u, --user NAME    started as root, become this user\n"
     "      --help         this text\n"
+    "\n"
+    "Of root's capabilities it keeps CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE alone.\n"
     "\n"
     "SIGHUP reads the file again (see `ikelb reload`). SIGTERM and SIGINT end it cleanly:\n"
     "nothing of it stays in the kernel.\n"
@@ -20,26 +28,65 @@ static const char help[] =
     "(systemd's FileDescriptorStoreMax=): the next run goes on where it stopped.\n"
     "Exit status: 0 ended by a signal, 1 bad configuration or cannot start, 2 wrong usage.\n";
 
-static int run(const char *file)
+static int find_user(const char *name, struct privileges_user *out)
 {
+    const int err = privileges_find_user(name, out);
+
+    if (err == -ENOENT)
+        fprintf(stderr, "ikelb run: there is no user '%s'\n", name);
+    else if (err)
+        fprintf(stderr, "ikelb run: cannot look up the user '%s': %s\n", name, err_text(err));
+    return err;
+}
+
+/* From here on files are read, made and removed as that user; what would not work later is said now. */
+static int drop_privileges(const struct config *config, const char *file, const struct privileges_user *user)
+{
+    const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
+    int err = 0;
+
+    if (user)
+        err = privileges_make_directory(config->admin_socket, user, &log);
+    if (!err)
+        err = privileges_drop(user, &log);
+    if (!err && access(file, R_OK) < 0)
+        log_warn(&log, "%s cannot be read any more (%s): a reload will fail", file, err_text(-errno));
+    return err;
+}
+
+static int run(const char *file, const char *user_name)
+{
+    struct privileges_user user;
     struct config *config = NULL;
 
+    if (user_name && find_user(user_name, &user) != 0)
+        return CLI_NO;
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
+    if (drop_privileges(config, file, user_name ? &user : NULL) != 0) {
+        config_destroy(config);
+        return CLI_NO;
+    }
     return daemon_run(file, config) ? CLI_NO : CLI_DONE;
 }
 
 int run_command(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, CLI_OPTION_HELP}, {0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"user", required_argument, NULL, 'u'},
+                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
+                                            {0}};
     const char *file = CLI_DEFAULT_CONFIG;
+    const char *user = NULL;
     int option;
 
-    while ((option = cli_next_option(argc, argv, ":c:", options)) != -1) {
+    while ((option = cli_next_option(argc, argv, ":c:u:", options)) != -1) {
         switch (option) {
         case 'c':
             file = optarg;
+            break;
+        case 'u':
+            user = optarg;
             break;
         case CLI_OPTION_HELP:
             fputs(help, stdout);
@@ -50,5 +97,5 @@ int run_command(int argc, char **argv)
     }
     if (optind < argc)
         return cli_stray_argument(argv[0], argv[optind]);
-    return run(file);
+    return run(file, user);
 }

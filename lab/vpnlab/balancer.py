@@ -60,7 +60,8 @@ class Balancer:
     """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in, and
     state.file is `off` unless it is given.
 
-    `starter` stands for a service manager; without one ikelb is started as it is.
+    `starter` stands for a service manager; without one ikelb is started as it is. `options` are added to the command
+    line of `ikelb run`.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Balancer:
         configuration: Mapping[str, Any],
         log: Path,
         starter: Starter | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self._workspace = workspace
         self._topology = topology
+        self._options = options
         self.socket = workspace.directory / "ikelb.sock"
         self.file = workspace.directory / "ikelb.yaml"
         self.log = log
@@ -171,7 +174,7 @@ class Balancer:
         self.process = self._start()
 
     def _start(self) -> Process:
-        argv = [str(binary()), "run", "-c", str(self.file)]
+        argv = [str(binary()), "run", "-c", str(self.file), *self._options]
         if self._starter:
             return self._starter(argv, self.log)
         return self._workspace.processes.start("ikelb", argv, self.log, namespace=self._topology.lb)

@@ -15,7 +15,7 @@
 Each start_... may be called again after its stop_..., on the same network, with other options.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,11 +96,16 @@ class Bench:
         charon.stop(ending)
 
     def start_balancer(
-        self, configuration: Mapping[str, Any], *, ready: bool = True, starter: Starter | None = None
+        self,
+        configuration: Mapping[str, Any],
+        *,
+        ready: bool = True,
+        starter: Starter | None = None,
+        options: Sequence[str] = (),
     ) -> Balancer:
-        """Starts ikelb and, with `ready`, waits until all its backends are up."""
+        """Starts ikelb, with these options of `ikelb run`, and, with `ready`, waits until all its backends are up."""
         log = self.log_dir / "ikelb.log"
-        self._balancer = Balancer(self.workspace, self.topology, configuration, log, starter)
+        self._balancer = Balancer(self.workspace, self.topology, configuration, log, starter, options)
         if ready:
             self._balancer.wait_ready()
         return self._balancer

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,10 +70,13 @@ def _print_tails(logs: Path) -> None:
         print("\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]), file=sys.stderr)
 
 
-def start(bench: Bench, services: list[dict[str, Any]], *, ready: bool = True, **sections: Any) -> Balancer:
-    """Starts ikelb with these services. `ready`: waits for all backends to be up, else only for it to answer."""
+def start(
+    bench: Bench, services: list[dict[str, Any]], *, ready: bool = True, options: Sequence[str] = (), **sections: Any
+) -> Balancer:
+    """Starts ikelb with these services and options of `ikelb run`. `ready`: waits for all backends to be up, else only
+    for it to answer."""
     configuration = {"services": services, "dataplane": {"max_clients": MAX_CLIENTS}, **sections}
-    balancer = bench.start_balancer(configuration, ready=ready)
+    balancer = bench.start_balancer(configuration, ready=ready, options=options)
     if not ready:
         wait_running(balancer)
     return balancer
