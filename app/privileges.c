@@ -78,6 +78,23 @@ int privileges_make_directory(const char *path, const struct privileges_user *us
     return err;
 }
 
+static bool is_needed(unsigned capability)
+{
+    for (size_t i = 0; i < NEED_COUNT; i++)
+        if (needs[i].capability == capability)
+            return true;
+    return false;
+}
+
+/* A service manager may have given only what is needed; then it may have forbidden capset(2), too. */
+static bool holds_more(void)
+{
+    for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
+        if (!is_needed(capability) && capng_have_capability(CAPNG_PERMITTED, capability))
+            return true;
+    return false;
+}
+
 /*
  * Prepares the sets that are to be: what is needed and there, and nothing else. The bounding set can be
  * changed only by who may change capabilities; who may not has no way to gain any once privileges_drop() is
@@ -118,11 +135,11 @@ int privileges_drop(const struct privileges_user *user, const struct log *log)
     const bool changes = user && (user->uid != geteuid() || user->gid != getegid());
     int err = 0;
 
-    if (capng_get_caps_process() < 0 || bound_capabilities() != 0)
+    if (capng_get_caps_process() < 0)
         err = -EPERM;
     else if (changes)
-        err = change_user(user, log);
-    else if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+        err = bound_capabilities() != 0 ? -EPERM : change_user(user, log);
+    else if (holds_more() && (bound_capabilities() != 0 || capng_apply(CAPNG_SELECT_CAPS) != 0))
         err = -EPERM;
     if (!err && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         err = -errno;
