@@ -13,6 +13,7 @@
 #define MORE_TRANSFORMS       3      /* RFC 7296 section 3.3.2; 0 in the last */
 #define KEY_LENGTH_ATTRIBUTE  0x800e /* RFC 7296 section 3.3.5: type 14 in the short format */
 #define HEADER_LENGTH_OFFSET  24
+#define STATUS_FIRST_PRIVATE  40960 /* RFC 7296 section 3.10.1 */
 #define PAYLOAD_LENGTH_OFFSET 2
 
 /* RFC 7296 section 3.3.2 */
@@ -183,17 +184,41 @@ static void put_notify(struct build *b, enum ike_notify_type type, const uint8_t
     payload_end(b);
 }
 
+static void put_probe(struct build *b, const struct ike_spi *spi_i, const struct message_random *random,
+                      bool natt_port, void *buf, size_t size)
+{
+    begin(b, spi_i, VERSION_2, natt_port, buf, size);
+    payload_begin(b, IKE_PAYLOAD_SA);
+    put_proposal(&b->w, 1, unacceptable_transforms, COUNT(unacceptable_transforms), false, true);
+    payload_end(b);
+    put_ke(b, IKE_GROUP_MODP_2048, random);
+    put_nonce(b, random);
+}
+
 size_t message_probe(const struct ike_spi *spi_i, const struct message_random *random, bool natt_port,
                      void *buf, size_t size)
 {
     struct build b;
 
-    begin(&b, spi_i, VERSION_2, natt_port, buf, size);
-    payload_begin(&b, IKE_PAYLOAD_SA);
-    put_proposal(&b.w, 1, unacceptable_transforms, COUNT(unacceptable_transforms), false, true);
+    put_probe(&b, spi_i, random, natt_port, buf, size);
+    return finish(&b);
+}
+
+size_t message_large_probe(const struct ike_spi *spi_i, const struct message_random *random, bool natt_port,
+                           size_t len, void *buf, size_t size)
+{
+    struct build b;
+
+    if (len < IKE_LARGE_PROBE_MIN || len > IKE_LARGE_PROBE_MAX)
+        return 0;
+    put_probe(&b, spi_i, random, natt_port, buf, size);
+    payload_begin(&b, IKE_PAYLOAD_NOTIFY);
+    writer_u8(&b.w, 0); /* no protocol */
+    writer_u8(&b.w, 0); /* no SPI */
+    writer_u16(&b.w, STATUS_FIRST_PRIVATE);
+    while (!b.w.failed && writer_len(&b.w) < len)
+        writer_u8(&b.w, 0);
     payload_end(&b);
-    put_ke(&b, IKE_GROUP_MODP_2048, random);
-    put_nonce(&b, random);
     return finish(&b);
 }
 

@@ -8,8 +8,12 @@
 #include "ike/group.h"
 #include "ike/header.h"
 
-/* Enough for each message of this file, non-ESP marker included. */
+/* Enough for each message of this file but a large probe, non-ESP marker included. */
 #define IKE_MESSAGE_MAX 2048
+
+/* The sizes of large probes, non-ESP marker included. */
+#define IKE_LARGE_PROBE_MIN 512
+#define IKE_LARGE_PROBE_MAX 9000 /* strongSwan takes no message above 10,000 bytes */
 
 #define IKE_NONCE_LEN  32 /* RFC 7296 section 2.10: at least 16, and half the PRF's key */
 #define IKE_COOKIE_MAX 64 /* RFC 7296 section 2.6 */
@@ -46,6 +50,14 @@ struct message_init {
  */
 size_t message_probe(const struct ike_spi *spi_i, const struct message_random *random, bool natt_port,
                      void *buf, size_t size);
+
+/*
+ * The same probe made `len` bytes long, for what the size of a datagram decides: IKE_LARGE_PROBE_MIN to _MAX.
+ * The filling is a Notify of a status type for private use, which a server must ignore (RFC 7296
+ * section 3.10.1). `buf` needs `len` bytes.
+ */
+size_t message_large_probe(const struct ike_spi *spi_i, const struct message_random *random, bool natt_port,
+                           size_t len, void *buf, size_t size);
 
 /*
  * A bare header with major version 3, which a server answers with INVALID_MAJOR_VERSION (RFC 7296

@@ -235,12 +235,44 @@ static void test_refusals(void **state)
     assert_int_equal(message_init(&good, &random_bytes, true, buf, init_len), init_len);
 }
 
+/* A probe of any size is sound, and differs from the plain one only by a status that nobody knows. */
+static void test_large_probe(void **state)
+{
+    static const size_t sizes[] = {IKE_LARGE_PROBE_MIN, 1472, IKE_LARGE_PROBE_MAX};
+    uint8_t plain[IKE_MESSAGE_MAX], buf[IKE_LARGE_PROBE_MAX];
+    struct ike_payload p;
+    struct ike_notify n;
+
+    (void)state;
+    for (int natt = 0; natt <= 1; natt++) {
+        const size_t plain_len = message_probe(&spi, &random_bytes, natt, plain, sizeof plain);
+        const size_t body = IKE_HEADER_LEN + (natt ? IKE_NON_ESP_MARKER : 0);
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            assert_int_equal(message_large_probe(&spi, &random_bytes, natt, sizes[i], buf, sizeof buf),
+                             sizes[i]);
+            const struct ike_datagram d = parse(buf, sizes[i], natt);
+            assert_memory_equal(buf + body, plain + body, 64); /* the proposal */
+            assert_int_equal(find(&d, IKE_PAYLOAD_NOTIFY, &p), 3);
+            assert_false(p.critical);
+            assert_int_equal(payload_notify(&p, &n), 0);
+            assert_true(n.type >= 40960);
+            assert_int_equal(n.data_len, sizes[i] - plain_len - 8);
+        }
+        assert_int_equal(message_large_probe(&spi, &random_bytes, natt, 600, buf, 599), 0);
+        assert_int_equal(
+            message_large_probe(&spi, &random_bytes, natt, IKE_LARGE_PROBE_MIN - 1, buf, sizeof buf), 0);
+        assert_int_equal(
+            message_large_probe(&spi, &random_bytes, natt, IKE_LARGE_PROBE_MAX + 1, buf, sizeof buf), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probe),         cmocka_unit_test(test_future_version),
         cmocka_unit_test(test_init_contents), cmocka_unit_test(test_init_every_group),
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_init_with_cookie),
+        cmocka_unit_test(test_large_probe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
