@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
-#include "health/socket.h"
 #include "health/watch.h"
 #include "ike/payload.h"
 
@@ -17,6 +16,8 @@ struct ike_lane {
     struct ike_spi spi;
     struct watch *watch; /* owns fd */
     int fd;
+    int error;
+    struct socket_limit limit;
     bool noise;
 };
 
@@ -28,6 +29,16 @@ uint16_t ike_lane_port(const struct ike_lane *lane)
 const struct ike_spi *ike_lane_spi(const struct ike_lane *lane)
 {
     return &lane->spi;
+}
+
+int ike_lane_error(const struct ike_lane *lane)
+{
+    return lane->error;
+}
+
+struct socket_limit ike_lane_limit(const struct ike_lane *lane)
+{
+    return lane->limit;
 }
 
 bool ike_lane_heard_noise(const struct ike_lane *lane)
@@ -52,12 +63,20 @@ static bool is_answer(const struct ike_lane *lane, const uint8_t *data, size_t l
     return payload_walk_init(&w, d) == 0;
 }
 
-static void set_cause(const struct ike_lane *lane, int status, char cause[static CAUSE_MAX])
+static void set_cause(uint16_t port, int status, char cause[static CAUSE_MAX])
 {
     if (status == -ECONNREFUSED)
-        cause_set(cause, "UDP %u: destination port unreachable (ICMP)", ike_lane_port(lane));
+        cause_set(cause, "UDP %u: destination port unreachable (ICMP)", port);
     else
-        cause_set(cause, "UDP %u: %s", ike_lane_port(lane), err_text(status));
+        cause_set(cause, "UDP %u: %s", port, err_text(status));
+}
+
+static void note_error(struct ike_lane *lane, int status, char cause[static CAUSE_MAX])
+{
+    lane->error = status;
+    if (status == -EMSGSIZE)
+        lane->limit = socket_limit(lane->fd);
+    set_cause(ike_lane_port(lane), status, cause);
 }
 
 /* The callbacks may close the lane, so it is not touched after one. */
@@ -73,7 +92,7 @@ static void on_readable(void *ctx, int fd)
         if (len < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (len < 0) {
-            set_cause(lane, -errno, cause);
+            note_error(lane, -errno, cause);
             lane->settings.failure(lane->settings.ctx, cause);
             return;
         }
@@ -95,32 +114,45 @@ static int draw_spi(struct ike_spi *spi)
     return status;
 }
 
-struct ike_lane *ike_lane_open(const struct ike_lane_settings *settings, char cause[static CAUSE_MAX])
+static int open_lane(struct ike_lane *lane)
+{
+    const struct ike_lane_settings *settings = &lane->settings;
+    const struct socket_udp what = {.target = {.addr = settings->target, .port = ike_lane_port(lane)},
+                                    .source_port = settings->source_port,
+                                    .fragments = settings->fragments};
+    int status = 0;
+
+    if (settings->spi)
+        lane->spi = *settings->spi;
+    else
+        status = draw_spi(&lane->spi);
+    if (status < 0)
+        return status;
+    lane->fd = socket_udp(&what);
+    if (lane->fd < 0)
+        return lane->fd;
+    return watch_open(settings->loop, lane->fd, UV_READABLE, on_readable, lane, &lane->watch);
+}
+
+int ike_lane_open(const struct ike_lane_settings *settings, struct ike_lane **out,
+                  char cause[static CAUSE_MAX])
 {
     struct ike_lane *lane = malloc(sizeof *lane);
+    int status = -ENOMEM;
 
-    if (!lane) {
-        cause_set(cause, "%s", err_text(-ENOMEM));
-        return NULL;
+    *out = NULL;
+    if (lane) {
+        *lane = (struct ike_lane){.settings = *settings};
+        status = open_lane(lane);
+        lane->settings.spi = NULL; /* borrowed until now */
     }
-    *lane = (struct ike_lane){.settings = *settings};
-    const struct endpoint target = {.addr = settings->target, .port = ike_lane_port(lane)};
-    int status = draw_spi(&lane->spi);
-    if (status < 0)
-        goto fail;
-    lane->fd = socket_udp(&target);
-    status = lane->fd;
-    if (status < 0)
-        goto fail;
-    status = watch_open(settings->loop, lane->fd, UV_READABLE, on_readable, lane, &lane->watch);
-    if (status < 0)
-        goto fail;
-    return lane;
-
-fail:
-    set_cause(lane, status, cause);
-    free(lane);
-    return NULL;
+    if (status < 0) {
+        set_cause(settings->natt_port ? IKE_NATT_PORT : IKE_PORT, status, cause);
+        free(lane);
+        return status;
+    }
+    *out = lane;
+    return 0;
 }
 
 void ike_lane_close(struct ike_lane *lane)
@@ -135,6 +167,6 @@ bool ike_lane_send(struct ike_lane *lane, const void *message, size_t len, char 
 {
     if (len && send(lane->fd, message, len, MSG_NOSIGNAL) >= 0)
         return true;
-    set_cause(lane, len ? -errno : ERR_RANGE, cause);
+    note_error(lane, len ? -errno : ERR_RANGE, cause);
     return false;
 }

@@ -90,8 +90,7 @@ static void *start(const struct probe_request *request, char cause[static CAUSE_
             .ctx = half,
         };
         half->probe = p;
-        half->lane = ike_lane_open(&settings, cause);
-        if (!half->lane || !ask(half->lane, &random, cause)) {
+        if (ike_lane_open(&settings, &half->lane, cause) < 0 || !ask(half->lane, &random, cause)) {
             destroy(p);
             return NULL;
         }

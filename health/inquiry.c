@@ -7,8 +7,7 @@
 
 #include "base/err.h"
 #include "health/ike_lane.h"
-#include "ike/message.h"
-#include "ike/payload.h"
+#include "health/opening.h"
 #include "ike/vendor.h"
 
 #define TICKS 3 /* of a round: repeat the question, ask in another way, give up */
@@ -20,11 +19,8 @@ struct question {
     struct ike_lane *lane; /* NULL once answered or failed */
     uint64_t asked_ns;
     bool full; /* an acceptable IKE_SA_INIT; else the health probe, which leaves no trace */
-    bool group_changed;
     bool version_asked;
-    struct message_init init;
-    struct message_random random;
-    uint8_t cookie[IKE_COOKIE_MAX];
+    struct opening opening;
 };
 
 struct inquiry {
@@ -76,18 +72,16 @@ static void end_question(struct question *t)
     t->lane = NULL;
 }
 
-/* In the second round the port has shown already that it is alive. */
-static void fail_question(struct question *t, const char *cause)
+/* In the second round the port has shown already that it is alive. The error is 0 for silence. */
+static void fail_question(struct question *t, int error, const char *cause)
 {
-    if (!t->report->alive)
+    if (!t->report->alive) {
         snprintf(t->report->cause, sizeof t->report->cause, "%s", cause);
+        t->report->error = error;
+    }
     end_question(t);
 }
 
-/*
- * Builds the same bytes each time until the question itself changes, so that a repetition is a true
- * retransmission.
- */
 static bool ask(struct question *t, char cause[static CAUSE_MAX])
 {
     uint8_t message[IKE_MESSAGE_MAX];
@@ -95,9 +89,9 @@ static bool ask(struct question *t, char cause[static CAUSE_MAX])
     size_t len;
 
     if (t->full)
-        len = message_init(&t->init, &t->random, natt, message, sizeof message);
+        len = opening_write(&t->opening, natt, message, sizeof message);
     else
-        len = message_probe(&t->init.spi_i, &t->random, natt, message, sizeof message);
+        len = message_probe(ike_lane_spi(t->lane), &t->opening.random, natt, message, sizeof message);
     return ike_lane_send(t->lane, message, len, cause);
 }
 
@@ -106,42 +100,19 @@ static bool ask_for_version(struct question *t, char cause[static CAUSE_MAX])
 {
     uint8_t message[IKE_MESSAGE_MAX];
     const bool natt = t->report->port == IKE_NATT_PORT;
-    const size_t len = message_future_version(&t->init.spi_i, natt, message, sizeof message);
+    const size_t len = message_future_version(ike_lane_spi(t->lane), natt, message, sizeof message);
 
     t->version_asked = true;
     return ike_lane_send(t->lane, message, len, cause);
 }
 
-/* The server wants proof that we receive what it sends: RFC 7296 section 2.6. Once. */
-static bool cookie_demanded(struct question *t, const struct ike_datagram *d)
+/* Whether the server has demanded something of the full question that it gets now. */
+static bool demand_met(struct question *t, const struct ike_datagram *d)
 {
-    struct ike_notify n;
+    const bool met = opening_meet_demand(&t->opening, d);
 
-    if (t->init.cookie || !payload_find_notify(d, IKE_NOTIFY_COOKIE, &n))
-        return false;
-    t->inquiry->result.cookie_demanded = true;
-    if (!t->full || !n.data_len || n.data_len > IKE_COOKIE_MAX)
-        return false;
-    memcpy(t->cookie, n.data, n.data_len);
-    t->init.cookie = t->cookie;
-    t->init.cookie_len = n.data_len;
-    return true;
-}
-
-/* The server wants another key exchange: RFC 7296 section 1.3. Once. */
-static bool group_demanded(struct question *t, const struct ike_datagram *d)
-{
-    struct ike_notify n;
-
-    if (!t->full || t->group_changed || !payload_find_notify(d, IKE_NOTIFY_INVALID_KE_PAYLOAD, &n))
-        return false;
-    struct cursor c = cursor_over(n.data, n.data_len);
-    const uint16_t group = cursor_u16(&c);
-    if (c.failed || !group_is_known(group))
-        return false;
-    t->init.group = (enum ike_group)group;
-    t->group_changed = true;
-    return true;
+    t->inquiry->result.cookie_demanded |= t->opening.cookie_demanded;
+    return met && t->full;
 }
 
 static void add_vendor(struct inquiry_result *r, const struct ike_payload *p)
@@ -181,13 +152,6 @@ static uint16_t read_payloads(struct inquiry_result *r, const struct ike_datagra
     return verdict;
 }
 
-/* An accepted handshake is an IKEv2 answer with an SPI of the responder's own. */
-static bool is_acceptance(const struct ike_datagram *d)
-{
-    return d->header.major == 2 && header_is_init_response(&d->header) &&
-           !header_spi_is_zero(&d->header.spi_r);
-}
-
 static void report_answer(struct question *t, const struct ike_datagram *d)
 {
     struct inquiry_result *r = &t->inquiry->result;
@@ -195,6 +159,8 @@ static void report_answer(struct question *t, const struct ike_datagram *d)
     const uint16_t verdict = read_payloads(r, d);
     const char *name = notify_name(verdict);
 
+    t->report->major = d->header.major;
+    t->report->notify = verdict;
     if (d->header.major == 1)
         snprintf(answer, INQUIRY_ANSWER_MAX, "IKEv1 only (notify %u)", verdict);
     else if (name)
@@ -202,10 +168,11 @@ static void report_answer(struct question *t, const struct ike_datagram *d)
     else if (verdict)
         snprintf(answer, INQUIRY_ANSWER_MAX, "notify %u", verdict);
     else
-        snprintf(answer, INQUIRY_ANSWER_MAX, "%s", is_acceptance(d) ? "handshake accepted" : "IKE message");
+        snprintf(answer, INQUIRY_ANSWER_MAX, "%s",
+                 opening_is_accepted(d) ? "handshake accepted" : "IKE message");
 
     t->report->refusing = t->version_asked && verdict == IKE_NOTIFY_INVALID_MAJOR_VERSION;
-    if (!verdict && is_acceptance(d)) {
+    if (opening_is_accepted(d)) {
         const bool yes = payload_find_notify(d, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL);
         r->fragmentation = yes ? INQUIRY_FRAGMENTATION_YES : INQUIRY_FRAGMENTATION_NO;
     }
@@ -220,7 +187,7 @@ static void on_answer(void *ctx, const struct ike_datagram *d)
         t->report->round_trip_us = (uv_hrtime() - t->asked_ns) / 1000;
     t->report->alive = true;
     report_answer(t, d);
-    if ((cookie_demanded(t, d) || group_demanded(t, d)) && ask(t, cause))
+    if (demand_met(t, d) && ask(t, cause))
         return;
     end_question(t);
     check_end(t->inquiry);
@@ -230,7 +197,7 @@ static void on_failure(void *ctx, const char *cause)
 {
     struct question *t = ctx;
 
-    fail_question(t, cause);
+    fail_question(t, ike_lane_error(t->lane), cause);
     check_end(t->inquiry);
 }
 
@@ -250,14 +217,13 @@ static void begin_question(struct question *t, bool full)
     t->full = full;
     t->version_asked = false;
     t->asked_ns = uv_hrtime();
-    t->lane = ike_lane_open(&settings, cause);
-    if (t->lane) {
-        /* ECP-256 is cheap for the server and known to nearly all; who wants another one says so. */
-        t->init = (struct message_init){.spi_i = *ike_lane_spi(t->lane), .group = IKE_GROUP_ECP_256};
+    const int status = ike_lane_open(&settings, &t->lane, cause);
+    if (status == 0) {
+        opening_name(&t->opening, ike_lane_spi(t->lane));
         if (ask(t, cause))
             return;
     }
-    fail_question(t, cause);
+    fail_question(t, status ? status : ike_lane_error(t->lane), cause);
 }
 
 static void silence_question(struct question *t)
@@ -267,7 +233,7 @@ static void silence_question(struct question *t)
 
     cause_set(cause, "%s on UDP %u within %s", noise ? "no IKE answer, but other datagrams," : "no answer",
               t->report->port, cause_duration(t->inquiry->timeout_ms, duration));
-    fail_question(t, cause);
+    fail_question(t, 0, cause);
 }
 
 static void tick_question(struct question *t, unsigned tick)
@@ -279,7 +245,7 @@ static void tick_question(struct question *t, unsigned tick)
     if (tick == TICKS)
         silence_question(t);
     else if (!(tick == 1 ? ask(t, cause) : ask_for_version(t, cause)))
-        fail_question(t, cause);
+        fail_question(t, ike_lane_error(t->lane), cause);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -330,7 +296,7 @@ int inquiry_start(uv_loop_t *loop, const struct addr *target, uint32_t timeout_m
         t->inquiry = q;
         t->report = &q->result.ports[i];
         t->report->port = ports[i];
-        const int status = uv_random(NULL, NULL, &t->random, sizeof t->random, 0, NULL);
+        const int status = opening_init(&t->opening);
         if (status < 0) {
             free(q);
             return status;

@@ -27,8 +27,11 @@ struct inquiry_port {
     bool alive;
     bool refusing; /* alive, but ignores new handshakes from our address */
     uint64_t round_trip_us;
+    uint8_t major;   /* version of the answer */
+    uint16_t notify; /* the error or demand in the answer (ike/notify.h); 0 if there is none */
     char answer[INQUIRY_ANSWER_MAX]; /* e.g. "handshake accepted", "NO_PROPOSAL_CHOSEN"; empty if not alive */
     char cause[CAUSE_MAX];           /* why it is not alive; empty if it is */
+    int error; /* -errno behind the cause, an ICMP message's for instance; 0 for silence */
 };
 
 enum inquiry_fragmentation {

@@ -1,9 +1,11 @@
 #include "health/socket.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -64,9 +66,25 @@ static int bind_free_port(int fd, int family)
     return -1;
 }
 
-int socket_udp(const struct endpoint *target)
+static int set_fragments(int fd, int family, enum socket_fragments fragments)
 {
-    const int family = addr_family(&target->addr);
+    const bool v4 = family == AF_INET;
+    const bool never = fragments == SOCKET_FRAGMENTS_NEVER;
+    const int value = v4 ? (never ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT)
+                         : (never ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
+    const int dont = never;
+
+    if (fragments == SOCKET_FRAGMENTS_AS_USUAL)
+        return 0;
+    if (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &dont, sizeof dont) < 0)
+        return -1;
+    return v4 ? setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value)
+              : setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value);
+}
+
+int socket_udp(const struct socket_udp *what)
+{
+    const int family = addr_family(&what->target.addr);
     const int on = 1;
     const int fd = socket(family, SOCK_DGRAM | OPEN_FLAGS, 0);
 
@@ -75,9 +93,33 @@ int socket_udp(const struct endpoint *target)
     /* Without this a wildcard IPv6 socket would also take the port away from IPv4. */
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
         return fail(fd);
-    if (report_icmp_errors(fd, family) < 0 || bind_free_port(fd, family) < 0 || connect_to(fd, target) < 0)
+    if (report_icmp_errors(fd, family) < 0 || set_fragments(fd, family, what->fragments) < 0)
+        return fail(fd);
+    if ((what->source_port ? bind_port(fd, family, what->source_port) : bind_free_port(fd, family)) < 0 ||
+        connect_to(fd, &what->target) < 0)
         return fail(fd);
     return fd;
+}
+
+struct socket_limit socket_limit(int fd)
+{
+    char control[512];
+    struct msghdr msg = {.msg_control = control, .msg_controllen = sizeof control};
+    struct socket_limit limit = {0};
+
+    if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return limit;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        const bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+        const bool v6 = c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR;
+        struct sock_extended_err e;
+        if (!v4 && !v6)
+            continue;
+        memcpy(&e, CMSG_DATA(c), sizeof e);
+        if (e.ee_errno == EMSGSIZE)
+            limit = (struct socket_limit){.mtu = e.ee_info, .is_own = e.ee_origin == SO_EE_ORIGIN_LOCAL};
+    }
+    return limit;
 }
 
 static int pass_echo_replies_only(int fd, int family)

@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
+
 #include "base/err.h"
 #include "health/inquiry.h"
 #include "tests/unit/ike_server.h"
@@ -54,6 +56,7 @@ static void ask(struct scene *s)
         assert_int_equal(p->alive, p->cause[0] == '\0');
         assert_int_equal(p->alive, p->answer[0] != '\0');
         assert_int_equal(p->alive, p->round_trip_us > 0);
+        assert_true(!p->alive || !p->error);
     }
 }
 
@@ -135,6 +138,7 @@ static void test_silent(void **state)
     assert_string_equal(s->result.ports[0].cause, "no answer on UDP 500 within 90 ms");
     assert_string_equal(s->result.ports[1].cause,
                         "no IKE answer, but other datagrams, on UDP 4500 within 90 ms");
+    assert_int_equal(s->result.ports[0].error, 0);
     assert_int_equal(s->result.fragmentation, INQUIRY_FRAGMENTATION_UNKNOWN);
     /* Asked, the same once more, and in another way. */
     assert_int_equal(s->server.counts[0], 3);
@@ -182,6 +186,7 @@ static void test_closed(void **state)
     ask(s);
     assert_string_equal(s->result.ports[0].cause, "UDP 500: destination port unreachable (ICMP)");
     assert_string_equal(s->result.ports[1].cause, "UDP 4500: destination port unreachable (ICMP)");
+    assert_int_equal(s->result.ports[0].error, -ECONNREFUSED);
     free(s);
 }
 

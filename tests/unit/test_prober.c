@@ -380,7 +380,7 @@ static void test_own_failures(void **state)
 /* Every port of the range is taken but one; then that one too. */
 static void test_ports_run_out(void **state)
 {
-    const struct endpoint e = {.addr = addr_from_v4("\x7f\0\0\1"), .port = 500};
+    const struct socket_udp what = {.target = {.addr = addr_from_v4("\x7f\0\0\1"), .port = 500}};
     static int fds[HEALTH_PORT_MAX - HEALTH_PORT_MIN + 1];
     const int count = sizeof fds / sizeof fds[0];
     struct rlimit limit;
@@ -391,10 +391,10 @@ static void test_ports_run_out(void **state)
     limit.rlim_cur = (rlim_t)count + 64;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     for (int i = 0; i < count; i++) {
-        fds[i] = socket_udp(&e);
+        fds[i] = socket_udp(&what);
         assert_true(fds[i] >= 0);
     }
-    assert_int_equal(socket_udp(&e), -EADDRINUSE);
+    assert_int_equal(socket_udp(&what), -EADDRINUSE);
     for (int i = 0; i < count; i++)
         close(fds[i]);
     limit.rlim_cur = usual;
