@@ -42,7 +42,8 @@ enum server_manner {
 /* A request as it came, in full. */
 struct server_seen {
     struct ike_datagram datagram;
-    uint8_t bytes[2048];
+    uint8_t bytes[9216];
+    size_t len;
     struct endpoint from;
 };
 
@@ -50,6 +51,9 @@ struct server {
     struct watch *watches[2];
     enum server_manner manners[2]; /* of port 500 and of port 4500 */
     bool fragmentation;
+    uint16_t spi_r[2];                        /* the responder's SPI at each port; 0 stands for 9 */
+    bool spi_by_port;                         /* it is the source port instead */
+    size_t largest;                           /* longer datagrams are taken for lost on the way; 0: none is */
     struct server_seen seen[SERVER_SEEN_MAX]; /* the first so many */
     int seen_count;
     int counts[2]; /* all */
@@ -93,10 +97,10 @@ static inline int server_open_descriptors(void)
 }
 
 static inline void server_put_header(struct writer *w, const struct ike_header *h, uint8_t version,
-                                     uint8_t spi_r, uint8_t next)
+                                     uint16_t spi_r, uint8_t next)
 {
     writer_bytes(w, h->spi_i.bytes, 8);
-    writer_bytes(w, (const uint8_t[8]){spi_r}, 8);
+    writer_bytes(w, (const uint8_t[8]){(uint8_t)spi_r, (uint8_t)(spi_r >> 8)}, 8);
     writer_u8(w, next);
     writer_u8(w, version);
     writer_u8(w, version == 0x10 ? IKE_EXCHANGE_V1_INFORMATIONAL : h->exchange);
@@ -116,11 +120,12 @@ static inline void server_put_notify(struct writer *w, uint8_t next, uint16_t ty
     writer_bytes(w, data, len);
 }
 
-static inline void server_put_acceptance(struct writer *w, const struct ike_header *h, bool fragmentation)
+static inline void server_put_acceptance(struct writer *w, const struct ike_header *h, uint16_t spi_r,
+                                         bool fragmentation)
 {
     static const uint8_t vendor[] = "\x88\x2f\xe5\x6d\x6f\xd2\x0d\xbc\x22\x51\x61\x3b\x2e\xbe\x5b\xeb";
 
-    server_put_header(w, h, 0x20, 9, fragmentation ? IKE_PAYLOAD_NOTIFY : IKE_PAYLOAD_VENDOR);
+    server_put_header(w, h, 0x20, spi_r, fragmentation ? IKE_PAYLOAD_NOTIFY : IKE_PAYLOAD_VENDOR);
     if (fragmentation)
         server_put_notify(w, IKE_PAYLOAD_VENDOR, IKE_NOTIFY_IKEV2_FRAGMENTATION_SUPPORTED, NULL, 0);
     for (int i = 0; i < 2; i++) {
@@ -151,7 +156,7 @@ static inline uint16_t server_group_of(const struct ike_datagram *d)
     return 0;
 }
 
-static inline void server_put_answer(struct server *s, enum server_manner manner,
+static inline void server_put_answer(struct server *s, enum server_manner manner, uint16_t spi_r,
                                      const struct ike_datagram *d, struct writer *w)
 {
     const bool cookie = payload_find_notify(d, IKE_NOTIFY_COOKIE, NULL);
@@ -180,7 +185,7 @@ static inline void server_put_answer(struct server *s, enum server_manner manner
         writer_u32(w, 1);
         writer_u32(w, 5);
     } else
-        server_put_acceptance(w, &d->header, s->fragmentation);
+        server_put_acceptance(w, &d->header, spi_r, s->fragmentation);
 }
 
 static inline void server_answer(const struct server_socket *socket, int fd, const struct server_seen *seen,
@@ -202,7 +207,8 @@ static inline void server_answer(const struct server_socket *socket, int fd, con
         sendto(fd, "hello", 5, 0, to, to_len);
         return;
     }
-    server_put_answer(s, manner, &seen->datagram, &w);
+    const uint16_t spi_r = s->spi_by_port ? seen->from.port : s->spi_r[socket->index];
+    server_put_answer(s, manner, spi_r ? spi_r : 9, &seen->datagram, &w);
     writer_patch_u32(&w, 24, (uint32_t)writer_len(&w));
     sendto(fd, buf, marker + writer_len(&w), 0, to, to_len);
 }
@@ -217,8 +223,9 @@ static inline void server_read(void *ctx, int fd)
     const ssize_t len =
         recvfrom(fd, seen.bytes, sizeof seen.bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
 
-    if (len < 0)
+    if (len < 0 || (s->largest && (size_t)len > s->largest))
         return;
+    seen.len = (size_t)len;
     assert_int_equal(classify_datagram(seen.bytes, (size_t)len, socket->index, &seen.datagram),
                      IKE_CLASS_IKE);
     assert_int_equal(endpoint_from_sockaddr((const struct sockaddr *)&from, &seen.from), 0);
