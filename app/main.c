@@ -10,6 +10,7 @@
 #include "app/check.h"
 #include "app/cli.h"
 #include "app/clients.h"
+#include "app/doctor.h"
 #include "app/explain.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -36,6 +37,7 @@ static const struct subcommand subcommands[] = {
     {"disable", "send a backend's clients elsewhere with their next handshake", backend_state_command},
     {"reload", "read the configuration file again", reload_command},
     {"probe", "ask an IKE server whether it is alive on UDP 500 and 4500", probe_command},
+    {"doctor", "is it the network? the checklist behind error 809", doctor_command},
     {"version", "print the version", version_command},
 };
 

@@ -1,22 +1,18 @@
 #include "app/probe.h"
 
-#include <netdb.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <uv.h>
 
 #include "admin/term.h"
 #include "app/cli.h"
 #include "app/probe_view.h"
+#include "app/target.h"
 #include "base/err.h"
-#include "config/duration.h"
 
 #define DEFAULT_TIMEOUT_MS 2000
-#define TIMEOUT_MAX_MS     60000
-#define HOST_MAX           256
 
 static const char help[] =
     "usage: ikelb probe [--timeout DURATION] [--json] HOST\n"
@@ -39,46 +35,6 @@ struct request {
     uint32_t timeout_ms;
     bool as_json;
 };
-
-/* The address that stands for itself, in brackets or not. */
-static bool read_literal(const char *host, struct addr *addr)
-{
-    char text[HOST_MAX];
-    const size_t len = strlen(host);
-
-    if (len > 2 && len < sizeof text && host[0] == '[' && host[len - 1] == ']') {
-        memcpy(text, host + 1, len - 2);
-        text[len - 2] = '\0';
-        return addr_parse(text, addr) == 0;
-    }
-    return addr_parse(host, addr) == 0;
-}
-
-/* Fills `addrs` and returns how many there are; 0 after an error has been reported. */
-static size_t resolve(const char *host, struct addr addrs[static PROBE_VIEW_ADDRESSES_MAX])
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
-    struct addrinfo *list = NULL;
-    size_t count = 0;
-
-    if (read_literal(host, &addrs[0]))
-        return 1;
-    const int failure = getaddrinfo(host, NULL, &hints, &list);
-    if (failure) {
-        fprintf(stderr, "ikelb probe: %s: %s. Check the spelling, and this machine's name server.\n", host,
-                gai_strerror(failure));
-        return 0;
-    }
-    for (const struct addrinfo *at = list; at && count < PROBE_VIEW_ADDRESSES_MAX; at = at->ai_next) {
-        struct endpoint e;
-        if (endpoint_from_sockaddr(at->ai_addr, &e) == 0)
-            addrs[count++] = e.addr;
-    }
-    freeaddrinfo(list);
-    if (count == 0)
-        fprintf(stderr, "ikelb probe: %s: the name has no IPv4 or IPv6 address.\n", host);
-    return count;
-}
 
 static void on_done(void *ctx, const struct inquiry_result *result)
 {
@@ -104,8 +60,8 @@ static int ask(const struct addr *addrs, size_t count, uint32_t timeout_ms, stru
 
 static int probe(const struct request *request)
 {
-    struct addr addrs[PROBE_VIEW_ADDRESSES_MAX];
-    struct inquiry_result *results = calloc(PROBE_VIEW_ADDRESSES_MAX, sizeof *results);
+    struct target target;
+    struct inquiry_result *results = calloc(TARGET_ADDRESSES_MAX, sizeof *results);
     const struct term term = term_of(stdout);
     int status = CLI_NO;
 
@@ -113,12 +69,15 @@ static int probe(const struct request *request)
         fputs("ikelb probe: out of memory\n", stderr);
         return CLI_NO;
     }
-    const size_t count = resolve(request->host, addrs);
-    const int err = count ? ask(addrs, count, request->timeout_ms, results) : 0;
+    target_resolve(request->host, false, &target);
+    const int err = ask(target.addresses, target.count, request->timeout_ms, results);
     if (err) {
         fprintf(stderr, "ikelb probe: %s\n", err_text(err));
-    } else if (count) {
-        const struct probe_view view = {.host = request->host, .results = results, .count = count};
+    } else if (target.problem) {
+        fprintf(stderr, "ikelb probe: %s: %s. Check the spelling, and this machine's name server.\n",
+                request->host, target.problem);
+    } else {
+        const struct probe_view view = {.host = request->host, .results = results, .count = target.count};
         if (request->as_json)
             probe_view_json(&view, stdout);
         else
@@ -127,21 +86,6 @@ static int probe(const struct request *request)
     }
     free(results);
     return status;
-}
-
-static int read_timeout(const char *text, uint32_t *timeout_ms)
-{
-    uint64_t ms = 0;
-
-    if (duration_parse(text, &ms) != 0 || ms < 1 || ms > TIMEOUT_MAX_MS) {
-        fprintf(stderr,
-                "ikelb probe: --timeout: '%s' is no duration from 1ms to 60s; it is a number and a unit: "
-                "500ms, 5s\n",
-                text);
-        return ERR_RANGE;
-    }
-    *timeout_ms = (uint32_t)ms;
-    return 0;
 }
 
 int probe_command(int argc, char **argv)
@@ -156,7 +100,7 @@ int probe_command(int argc, char **argv)
     while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
         switch (option) {
         case CLI_OPTION_OTHER:
-            if (read_timeout(optarg, &request.timeout_ms) != 0)
+            if (target_read_timeout(argv[0], optarg, &request.timeout_ms) != 0)
                 return CLI_USAGE;
             break;
         case CLI_OPTION_JSON:

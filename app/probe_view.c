@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "lb/sockets.h"
+#include "app/target.h"
 
 enum { PORT_500, PORT_4500 };
 
@@ -63,22 +63,13 @@ static void print_vendors(const struct inquiry_result *r, const struct term *ter
     }
 }
 
-static bool is_own_address(const struct addr *addr)
-{
-    struct addr src;
-    uint32_t mtu;
-
-    /* The kernel answers to itself from the very address that it was asked at. */
-    return sockets_route(addr, &src, &mtu) == 0 && addr_equal(&src, addr);
-}
-
 /* What to do about what is wrong, in the words of somebody who looks for the cause of an error 809. */
 static void print_advice(const struct inquiry_result *r, const struct term *term)
 {
     const bool alive_500 = r->ports[PORT_500].alive;
     const bool alive_4500 = r->ports[PORT_4500].alive;
 
-    if (!alive_500 && !alive_4500 && is_own_address(&r->target))
+    if (!alive_500 && !alive_4500 && target_is_own(&r->target))
         fputs("  To do: this address is this machine's own. If ikelb serves it here, ask from\n"
               "  another machine: ikelb does not forward what its own machine sends to a VIP.\n",
               term->out);

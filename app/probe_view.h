@@ -8,9 +8,6 @@
 #include "admin/term.h"
 #include "health/inquiry.h"
 
-/* Of one name. */
-#define PROBE_VIEW_ADDRESSES_MAX 8
-
 struct probe_view {
     const char *host;                     /* as the user wrote it */
     const struct inquiry_result *results; /* one an address */
