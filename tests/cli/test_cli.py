@@ -15,7 +15,7 @@ from fake_daemon import FakeDaemon
 from harness import BINARY, ROOT, run_tests
 
 COMMANDS = ["run", "check", "status", "top", "clients", "explain", "drain", "enable", "disable", "reload", "probe",
-            "version"]
+            "doctor", "version"]
 
 DONE, NO, USAGE, UNREACHABLE = range(4)
 
@@ -79,7 +79,7 @@ def test_usage_errors(_: Path) -> None:
     for command in COMMANDS:
         done = expect([command, "--frob"], USAGE, err="--frob")
         assert f"ikelb {command} --help" in done.stderr, done.stderr
-    for command in ("status", "clients", "explain", "drain", "reload", "probe"):
+    for command in ("status", "clients", "explain", "drain", "reload", "probe", "doctor"):
         expect([command, "--jsno"], USAGE, err=f"ikelb {command}: unknown option '--jsno'; did you mean '--json'?")
         expect([command, "--json=yes"], USAGE, err=f"ikelb {command}: option '--json' takes no value")
     expect(["status", "-x"], USAGE, err="ikelb status: unknown option '-x'\nSee `ikelb status --help`.\n")
@@ -99,9 +99,13 @@ def test_usage_errors(_: Path) -> None:
     expect(["check", "a", "b"], USAGE, err="unexpected argument 'b'")
     expect(["version", "x"], USAGE, err="unexpected argument 'x'")
     expect(["probe"], USAGE, err="ikelb probe: it needs a HOST to ask")
-    expect(["probe", "a", "b"], USAGE, err="unexpected argument 'b'")
+    expect(["doctor"], USAGE, err="ikelb doctor: it needs a HOST to examine")
+    for command in ("probe", "doctor"):
+        expect([command, "a", "b"], USAGE, err="unexpected argument 'b'")
     for duration in ("5", "0s", "61s", "-1s", "abc", ""):
-        expect(["probe", "--timeout", duration, "127.0.0.1"], USAGE, err=f"--timeout: '{duration}' is no duration")
+        for command in ("probe", "doctor"):
+            expect([command, "--timeout", duration, "127.0.0.1"], USAGE,
+                   err=f"ikelb {command}: --timeout: '{duration}' is no duration")
 
 
 def test_version(_: Path) -> None:
@@ -324,6 +328,20 @@ def test_probe_of_nobody(_: Path) -> None:
     assert [address["ports"][port]["alive"] for port in ("500", "4500")] == [False, False], result
     name = 64 * "a" + ".example"  # a label too long to be asked for, so that no name server is needed
     expect(["probe", name], NO, err=f"ikelb probe: {name}: ")
+
+
+def test_doctor_of_nobody(_: Path) -> None:
+    done = expect(["doctor", "--timeout", "200ms", "127.0.0.1"], NO, out="127.0.0.1")
+    assert "\nfailed: Clients fail here" in done.stdout and "\033" not in done.stdout, done.stdout
+    result = json.loads(expect(["doctor", "--timeout", "200ms", "--json", "[::1]"], NO, out="{").stdout)
+    assert result["host"] == "[::1]" and result["verdict"] == "failed", result
+    (address,) = result["addresses"]
+    statuses = {check["check"]: check["status"] for check in address["checks"]}
+    assert address["address"] == "::1" and statuses["udp-500"] == statuses["udp-4500"] == "failed", result
+    name = 64 * "a" + ".example"  # as above
+    done = expect(["doctor", name], NO, out=f"{name} has no address: ")
+    assert "failed: " in done.stdout, done.stdout
+    assert json.loads(ikelb("doctor", "--json", "a\udcff" + name).stdout)["host"] == f"a?{name}"
 
 
 def test_write_errors(work: Path) -> None:
