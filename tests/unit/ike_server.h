@@ -49,11 +49,15 @@ struct server_seen {
 
 struct server {
     struct watch *watches[2];
+    int fds[2];
     enum server_manner manners[2]; /* of port 500 and of port 4500 */
     bool fragmentation;
-    uint16_t spi_r[2];                        /* the responder's SPI at each port; 0 stands for 9 */
-    bool spi_by_port;                         /* it is the source port instead */
-    size_t largest;                           /* longer datagrams are taken for lost on the way; 0: none is */
+    uint16_t spi_r[2];  /* the responder's SPI at each port; 0 stands for 9 */
+    bool spi_by_port;   /* it is the source port instead */
+    size_t largest;     /* longer datagrams are taken for lost on the way; 0: none is */
+    bool answers_first; /* what comes to port 4500 is answered from 500 to who asked first, as libreswan does
+                         */
+    bool late;          /* port 500 answers its first two messages together, when the second has come */
     struct server_seen seen[SERVER_SEEN_MAX]; /* the first so many */
     int seen_count;
     int counts[2]; /* all */
@@ -193,10 +197,15 @@ static inline void server_answer(const struct server_socket *socket, int fd, con
 {
     struct server *s = socket->server;
     const enum server_manner manner = s->manners[socket->index];
-    const size_t marker = socket->index ? IKE_NON_ESP_MARKER : 0;
+    const bool to_first = s->answers_first && socket->index == 1;
+    const size_t marker = socket->index && !to_first ? IKE_NON_ESP_MARKER : 0;
+    struct sockaddr_storage first;
     uint8_t buf[1024] = {0};
     struct writer w = writer_over(buf + marker, sizeof buf - marker);
 
+    const bool is_late = s->late && socket->index == 0;
+    if (is_late && s->counts[0] == 0)
+        return;
     if (manner == SERVER_SILENT || (manner == SERVER_VERSION_ONLY && seen->datagram.header.major < 3))
         return;
     if (manner == SERVER_ECHOES) {
@@ -210,7 +219,13 @@ static inline void server_answer(const struct server_socket *socket, int fd, con
     const uint16_t spi_r = s->spi_by_port ? seen->from.port : s->spi_r[socket->index];
     server_put_answer(s, manner, spi_r ? spi_r : 9, &seen->datagram, &w);
     writer_patch_u32(&w, 24, (uint32_t)writer_len(&w));
-    sendto(fd, buf, marker + writer_len(&w), 0, to, to_len);
+    if (to_first) {
+        to_len = endpoint_to_sockaddr(&s->seen[0].from, &first);
+        to = (const struct sockaddr *)&first;
+        fd = s->fds[0];
+    }
+    for (int i = 0; i < (is_late && s->counts[0] == 1 ? 2 : 1); i++)
+        sendto(fd, buf, marker + writer_len(&w), 0, to, to_len);
 }
 
 static inline void server_read(void *ctx, int fd)
@@ -253,6 +268,7 @@ static inline void server_open(struct server *s, struct server_socket sockets[2]
         const int fd = socket(sa.ss_family, SOCK_DGRAM, 0);
         assert_true(fd >= 0);
         assert_int_equal(bind(fd, (const struct sockaddr *)&sa, len), 0);
+        s->fds[i] = fd;
         sockets[i] = (struct server_socket){.server = s, .index = i};
         assert_int_equal(watch_open(loop, fd, UV_READABLE, server_read, &sockets[i], &s->watches[i]), 0);
     }

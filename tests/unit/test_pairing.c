@@ -83,6 +83,31 @@ static void test_by_port(void **state)
     free(s);
 }
 
+/* The repetition may be answered to where the first message came from. */
+static void test_answered_elsewhere(void **state)
+{
+    struct server server = {.manners = {SERVER_ACCEPTS, SERVER_ACCEPTS}, .answers_first = true};
+    struct scene *s = ask(&server);
+
+    (void)state;
+    assert_int_equal(s->verdict, PAIRING_SAME);
+    free(s);
+    server.spi_r[1] = 2;
+    s = ask(&server);
+    assert_int_equal(s->verdict, PAIRING_DIFFERENT);
+    free(s);
+}
+
+/* A late answer to the first message is none to its repetition. */
+static void test_late_answer(void **state)
+{
+    struct scene *s = ask(&(struct server){.manners = {SERVER_ACCEPTS, SERVER_SILENT}, .late = true});
+
+    (void)state;
+    assert_int_equal(s->verdict, PAIRING_UNCLEAR);
+    free(s);
+}
+
 /* What goes to 4500 is the very message of 500, from another port each time. */
 static void test_message(void **state)
 {
@@ -103,7 +128,8 @@ static void test_message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_verdicts), cmocka_unit_test(test_by_port),
-                                       cmocka_unit_test(test_message)};
+                                       cmocka_unit_test(test_answered_elsewhere),
+                                       cmocka_unit_test(test_late_answer), cmocka_unit_test(test_message)};
 
     server_unshare_network();
     return cmocka_run_group_tests(tests, NULL, NULL);
