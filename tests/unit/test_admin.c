@@ -85,12 +85,14 @@ static int tear_down(void **state)
 
 static struct admin *start(struct fixture *f, int *err)
 {
+    static const struct metrics_saving not_saved;
     const struct admin_settings settings = {
         .socket_path = f->path,
         .listen = f->listen,
         .token_path = f->token_path,
         .changes = f->changes,
         .change_count = 2,
+        .saving = &not_saved,
         .dp = &f->net.dp,
         .log = &f->log,
         .started_ms = clock_now_ms() - 5000,
