@@ -68,13 +68,14 @@ function othersThatTake(service, backend) {
     (b) => b.name !== backend.name && b.state === "enabled" && !b.removed && b.health !== "down").length;
 }
 
-function consequence(action, service, backend) {
-  const clients = countOf(backend.clients, "client");
+function consequence(action, { name, clients, health }) {
+  const has = clients ? `Its ${countOf(clients, "client")}` : "It has no clients";
   if (action === "enable")
-    return `${backend.name} gets new clients again${backend.health === "down" ? " as soon as its probes are answered: it is down" : ""}. Its ${clients} stay.`;
-  if (action === "drain")
-    return `Its ${clients} stay, with their tunnels, until they leave by themselves; so do those that connect again. New clients go to other servers.`;
-  return `The tunnels of its ${clients} go on, but whoever connects again goes to another server. New clients go to other servers, too.`;
+    return `${name} gets new clients again${health === "down" ? " as soon as its probes are answered: it is down" : ""}. ${clients ? `${has} stay.` : ""}`;
+  const others = "New clients go to other servers.";
+  if (!clients) return `${has}. ${others}`;
+  if (action === "drain") return `${has} stay, with their tunnels and when they connect again, until they leave by themselves. ${others}`;
+  return `${has} keep their tunnels, but whoever connects again goes to another server. ${others}`;
 }
 
 function askAboutChange(service, backend, action) {
@@ -82,7 +83,7 @@ function askAboutChange(service, backend, action) {
   const others = othersThatTake(service, backend);
   changes.pending = { service: service.name, backend: backend.name, action };
   setText(byId("change-title"), `${verb} ${backend.name} of ${service.name}?`);
-  setText(byId("change-text"), `${consequence(action, service, backend)} The configuration file stays as it is.`);
+  setText(byId("change-text"), `${consequence(action, backend)} The configuration file stays as it is.`);
   setText(byId("change-confirm"), `${verb} ${backend.name}`);
   setText(byId("change-warning"), `No other server of ${service.name} takes new clients: they will be dropped.`);
   setHidden(byId("change-warning"), action === "enable" || others > 0);

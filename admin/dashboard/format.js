@@ -33,6 +33,12 @@ function duration(seconds) {
   return `${s} s`;
 }
 
+// How much of the past is held: in minutes as soon as there are some, so that it does not change with each poll.
+function spanWords(ms) {
+  const seconds = ms / 1000;
+  return duration(seconds < 120 ? seconds : seconds - (seconds % 60));
+}
+
 // How long ago something was; hundredths matter within a handshake.
 function ago(seconds) {
   return seconds < 60 ? `${seconds.toFixed(2)} s ago` : `${duration(seconds)} ago`;

@@ -5,7 +5,7 @@ const STEPS = [
   { key: "init_answered", title: "answered", means: "IKE_SA_INIT was answered by a server, in full" },
   { key: "auth_sent", title: "AUTH", means: "IKE_AUTH: the clients went on" },
   { key: "auth_answered", title: "AUTH answered", means: "IKE_AUTH was answered, be it by a refusal" },
-  { key: "established", title: "established", means: "the tunnel carries traffic both ways" },
+  { key: "established", title: "estab\u00adlished", means: "the tunnel carries traffic both ways" },
 ];
 const ANSWERED = STEPS.length; // behind the steps: answered with anything, be it an error
 const HANDSHAKE_COUNTERS = [...STEPS.map((step) => step.key), "answered"];
@@ -48,7 +48,7 @@ function meaningOf(step, lost, of, isRejected, mode) {
   if (step === 0)
     return `${part} first messages (IKE_SA_INIT) were handed to a server, which is silent: ${causeOfSilence(mode)}.`;
   if (step === 1)
-    return `${part} were answered, but IKE_AUTH never came: UDP 4500 is blocked on the way in, or large certificates go without IKE fragmentation and their IP fragments are dropped.`;
+    return `${part} handshakes were answered, but IKE_AUTH never came: UDP 4500 is blocked on the way in, or large certificates go without IKE fragmentation and their IP fragments are dropped.`;
   if (step === 2)
     return `${part} IKE_AUTH were handed to a server, which is silent: see the servers’ logs (RADIUS, OCSP, revocation lists), and that they let UDP 4500 in.`;
   return `${part} IKE_AUTH were answered, but no tunnel has carried traffic yet: the clients are idle, or were refused, which is encrypted: see the servers’ logs if they show an error.`;
@@ -96,7 +96,7 @@ function findingOf(funnel, mode, spanMs) {
   const finding = window
     ? judgeFunnel(funnel.now, funnel.settled, mode)
     : judgeFunnel(funnel.start, funnel.startSettled, mode);
-  return { ...finding, window, when: window ? `Last ${duration(spanMs / 1000)}` : "Since start" };
+  return { ...finding, window, when: window ? `Last ${spanWords(spanMs)}` : "Since start" };
 }
 
 // The funnel as a band that narrows where handshakes get lost.

@@ -41,7 +41,7 @@ function showSums(status, services, nowMs) {
   const window = isWindow(finding);
   const counts = window ? finding.now : finding.start;
   setText(byId("through"), counts[0] ? count(Math.min(counts[0], counts[STEPS.length - 1])) : "–");
-  setText(byId("through-of"), `${counts[0] ? `of ${countOf(counts[0], "handshake")}` : "no handshakes"}, ${window ? `last ${duration(overview.rates.spanMs(nowMs) / 1000)}` : "since start"}`);
+  setText(byId("through-of"), `${counts[0] ? `of ${countOf(counts[0], "handshake")}` : "no handshakes"}, ${window ? `last ${spanWords(overview.rates.spanMs(nowMs))}` : "since start"}`);
   setText(byId("in-bits"), rate(services.sum("rx_bps"), "bit/s"));
   setText(byId("in-packets"), rate(services.sum("rx_pps"), "packets/s"));
   setText(byId("out-bits"), rate(services.sum("tx_bps"), "bit/s"));
@@ -73,7 +73,7 @@ function showDrops(drops, nowMs, hasRestarted) {
     body.append(make("tr", "", head, make("td", "number"), make("td", "number")));
   }
   rows.forEach((row, i) => [row.reason, count(row.recent), count(row.total)].forEach((text, j) => setText(body.children[i].children[j], text)));
-  const last = `last ${duration(history.spanMs(nowMs) / 1000)}`;
+  const last = `last ${spanWords(history.spanMs(nowMs))}`;
   setText(byId("drops-window"), last);
   setHidden(byId("drops"), rows.length === 0);
   setHidden(byId("drops-none"), rows.length > 0);

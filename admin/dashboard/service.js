@@ -37,6 +37,7 @@ class ServiceView {
     this.element.querySelector("table").setAttribute("aria-labelledby", this.title.id);
     setText(this.title, service.name);
     this.facts = this.element.querySelector(".facts");
+    this.trafficTitle = this.element.querySelector(".traffic-title");
     this.body = this.element.querySelector("tbody");
     this.backends = new Map();
     this.watcher = watcher;
@@ -73,6 +74,7 @@ class ServiceView {
     setText(this.facts, facts.join(" · "));
     setAttribute(this.element, "data-tone", s.alarms.length ? "bad" : "");
     this.funnelView.update(this.funnel, s.mode, this.spanMs);
+    setText(this.trafficTitle, `Traffic, ${spanWords(lineSpanMs(this.spanMs))}`);
     for (const view of this.backends.values()) view.update(nowMs);
   }
 
@@ -121,7 +123,7 @@ class ServicesView {
       isAnyWindow ||= isWindow(view.funnel);
       spanMs = Math.max(spanMs, view.spanMs);
     }
-    setText(byId("span-window"), `Last ${duration(spanMs / 1000)}`);
+    setText(byId("span-window"), `Last ${spanWords(spanMs)}`);
     setAttribute(byId("span-window"), "aria-pressed", String(span.chosen ? span.chosen === "window" : isAnyWindow));
     setAttribute(byId("span-start"), "aria-pressed", String(span.chosen ? span.chosen === "start" : !isAnyWindow));
   }

@@ -1,16 +1,22 @@
-// Small charts of a rate over the last ten minutes. The number stands beside each: they are for the shape alone.
+// Small charts of a rate over the last minutes: ten, or as many as the page has seen. The number stands beside each: they are for the shape alone.
 
 const LINE_WIDTH = 120;
 const LINE_HEIGHT = 28;
 const LINE_BUCKETS = 60;
 
+// What the width stands for: one, two, five or ten minutes.
+function lineSpanMs(heldMs) {
+  return [1, 2, 5, 10].map((minutes) => minutes * 60000).find((ms) => heldMs <= ms) ?? HISTORY_MS;
+}
+
 // The greatest value in each sixtieth of the time, the oldest first; null where nothing is known.
 function buckets(history, column, nowMs) {
   const found = new Array(LINE_BUCKETS).fill(null);
-  for (let i = history.at(nowMs - HISTORY_MS); i < history.length; i++) {
+  const spanMs = lineSpanMs(history.spanMs(nowMs));
+  for (let i = history.at(nowMs - spanMs); i < history.length; i++) {
     const age = nowMs - history.time(i);
-    if (age > HISTORY_MS) continue;
-    const bucket = Math.min(LINE_BUCKETS - 1, Math.floor((1 - age / HISTORY_MS) * LINE_BUCKETS));
+    if (age > spanMs) continue;
+    const bucket = Math.min(LINE_BUCKETS - 1, Math.floor((1 - age / spanMs) * LINE_BUCKETS));
     const value = history.value(i, column);
     if (found[bucket] === null || value > found[bucket]) found[bucket] = value;
   }
