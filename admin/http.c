@@ -124,10 +124,11 @@ static struct MHD_Response *response_of_json(json_t *json)
 
 static struct MHD_Response *response_of(const struct http_response *content)
 {
+    /* As one piece of a list, since the library takes constant memory only so. */
+    const struct MHD_IoVec text = {.iov_base = content->text, .iov_len = content->text_len};
+
     if (content->text)
-        /* The library does not write to what is to stay where it is, though it does not say so. */
-        return MHD_create_response_from_buffer(content->text_len, (void *)(uintptr_t)content->text,
-                                               MHD_RESPMEM_PERSISTENT);
+        return MHD_create_response_from_iovec(&text, 1, NULL, NULL);
     if (content->json)
         return response_of_json(content->json);
     return content->body.next ? response_of_body(&content->body) : NULL;
