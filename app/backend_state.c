@@ -15,8 +15,8 @@
     "      --socket PATH  the daemon's admin.socket (default " CLI_DEFAULT_SOCKET ")\n"                      \
     "      --help         this text\n"                                                                       \
     "\n"                                                                                                     \
-    "It holds while ikelb runs; for good, write the backend's `state` into the configuration\n"              \
-    "file. `ikelb status` shows states and clients.\n"                                                       \
+    "It holds until a reload finds another `state` of the backend in the file than before; over\n"           \
+    "a restart, too, unless state.file is off. `ikelb status` shows states and clients.\n"                   \
     "Exit status: 0 done, 1 there is no such backend, 2 wrong usage, 3 the daemon cannot be\n"               \
     "reached.\n"
 
@@ -24,8 +24,8 @@ static const char drain_help[] =
     "usage: ikelb drain [--json] [--socket PATH] SERVICE/BACKEND...\n"
     "\n"
     "Lets backends keep the clients that they have, and gives them no new ones. A client that\n"
-    "stays may open more tunnels there, and connect anew, until ikelb has forgotten it\n"
-    "(persistence.idle_timeout). When `ikelb status` says \"drained\" no client is left.\n" OPTIONS;
+    "stays may open more tunnels there; one that was quiet for a quarter of idle_timeout goes\n"
+    "elsewhere when it connects anew. When `ikelb status` says \"drained\" none is left.\n" OPTIONS;
 
 static const char enable_help[] =
     "usage: ikelb enable [--json] [--socket PATH] SERVICE/BACKEND...\n"

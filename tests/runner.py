@@ -63,12 +63,17 @@ def c_files() -> list[str]:
     return listed.stdout.split()
 
 
+def manual_pages() -> list[Path]:
+    return sorted((ROOT / "docs" / "man").glob("*.[1-9]"))
+
+
 def stage_style(tally: Tally, word: str) -> None:
     checks = {
         "style: include direction": [sys.executable, "tests/check_includes.py"],
         "style: include check finds a violation": [sys.executable, "tests/check_includes.py", "--self-test"],
         "style: documents": [sys.executable, "tests/check_docs.py"],
         "style: document check finds faults": [sys.executable, "tests/check_docs.py", "--self-test"],
+        "style: manual pages": ["mandoc", "-T", "lint", "-W", "warning", *map(str, manual_pages())],
         "style: clang-format": ["clang-format", "--dry-run", "-Werror", *c_files()],
     }
     for name, command in checks.items():

@@ -118,6 +118,7 @@ def test_files(work: Path) -> None:
     assert complete(work, "ikelb check ") == ["good.yaml", "other.yml"]
     assert complete(work, "ikelb run -c ") == ["good.yaml", "other.yml"]
     assert complete(work, "ikelb run --config=g") == ["good.yaml"]
+    assert "root" in complete(work, "ikelb run -u r")
     assert complete(work, "ikelb status --socket i") == ["ikelb.sock"]
 
 
