@@ -9,7 +9,9 @@
 #include "admin/field.h"
 
 /* About one document a second, so many that a whole period lies between the first and the last. */
-#define APART_LEAST_MS 900
+#define APART_LEAST_MS 900U
+#define PERIOD_MS      (UINT64_C(1000) * TOP_PERIOD_S)
+#define NEW_PERIOD_MS  (UINT64_C(1000) * TOP_NEW_PERIOD_S)
 #define SAMPLES_MAX    (TOP_PERIOD_S * 1000 / APART_LEAST_MS + 2)
 
 /* SERVICE/BACKEND of the longest names that the daemon has, with room to spare. */
@@ -103,7 +105,7 @@ static void add_sample(struct track *track, const struct sample *sample)
     if (track->count && sample->at_ms - track->samples[track->count - 1].at_ms < APART_LEAST_MS)
         return;
     while (track->count == SAMPLES_MAX ||
-           (track->count && sample->at_ms - track->samples[0].at_ms > TOP_PERIOD_S * 1000)) {
+           (track->count && sample->at_ms - track->samples[0].at_ms > PERIOD_MS)) {
         track->count--;
         memmove(track->samples, track->samples + 1, track->count * sizeof *track->samples);
     }
@@ -203,7 +205,7 @@ struct top_trend top_history_of(const struct top_history *history, const char *s
         return trend;
     const struct sample *last = &(*found)->samples[(*found)->count - 1];
     const struct sample *first = (*found)->samples;
-    const struct sample *recent = since(*found, TOP_NEW_PERIOD_S * 1000);
+    const struct sample *recent = since(*found, NEW_PERIOD_MS);
     for (int i = 0; i < TOP_COUNT_COUNT; i++)
         trend.counts[i] = last->counts[i] - first->counts[i];
     if (last->at_ms > recent->at_ms)

@@ -21,8 +21,8 @@ enum top_count {
     TOP_COUNT_COUNT,
 };
 
-#define TOP_PERIOD_S     60 /* as far back as it goes */
-#define TOP_NEW_PERIOD_S 10 /* new clients a second are those of this time */
+#define TOP_PERIOD_S     60U /* as far back as it goes */
+#define TOP_NEW_PERIOD_S 10U /* new clients a second are those of this time */
 
 /* What has happened; all zero for a backend that has been seen once only. */
 struct top_trend {

@@ -145,7 +145,7 @@ static void print_funnel(const struct term *term, const struct top_trend *trend)
     static const char *const words[] = {"begun", "answered", "auth", "answered", "up"};
     char text[HUMAN_TEXT_MAX];
 
-    term_printf(term, TERM_FAINT, "last %d s: ", TOP_PERIOD_S);
+    term_printf(term, TERM_FAINT, "last %u s: ", TOP_PERIOD_S);
     for (int i = TOP_INIT_SENT; i <= TOP_ESTABLISHED; i++) {
         const uint64_t n = trend->counts[i];
         const uint64_t before = i == TOP_INIT_SENT ? n : trend->counts[i - 1];

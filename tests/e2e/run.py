@@ -24,7 +24,7 @@ def find_tests() -> dict[str, Callable[[], None]]:
     """Every test by its name without the prefix, in the order of files and lines."""
     folder = Path(__file__).resolve().parent
     sys.dont_write_bytecode = True  # Root would leave it in somebody's checkout.
-    sys.path[:0] = [str(folder), str(folder.parents[1] / "lab")]
+    sys.path[:0] = [str(folder), str(folder.parents[1] / "lab"), str(folder.parent / "cli")]
     tests: dict[str, Callable[[], None]] = {}
     for path in sorted(folder.glob(f"{PREFIX}*.py")):
         module = importlib.import_module(path.stem)

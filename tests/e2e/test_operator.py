@@ -1,11 +1,12 @@
 """What an operator does to backends and to the configuration while ikelb runs, by the command line."""
 
 import json
+import re
 
 import messages
 from peers import FakeServers, Port, client_ports, fake_service, handshake, open_handshakes
 from support import equal, ikelb, lab, start, wait_log
-from vpnlab.balancer import Balancer
+from vpnlab.balancer import Balancer, binary
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
 
@@ -102,3 +103,33 @@ def test_reload_command() -> None:
         equal(error, checked[2] + "ikelb reload: nothing was changed\n", "its complaints")
         equal(len(error.splitlines()), 3, "lines of complaint")
         equal(balancer.status()["services"][0]["schedule"], "round-robin", "the schedule after a bad file")
+
+
+def test_top() -> None:
+    """The live screen before a real ikelb: new clients show, the selected server is drained, and when ikelb is killed
+    and started again the screen goes on."""
+    from terminal import DOWN, Terminal  # Needs python3-pyte, which no other test here does.
+
+    with lab(clients=20, servers=2) as bench:
+        balancer = start(bench, [fake_service(bench, "transparent", schedule="round-robin")], ready=False)
+        servers, client = FakeServers(bench), client_ports(bench)
+        with Terminal([str(binary()), "top", "--socket", str(balancer.socket)]) as terminal:
+            terminal.wait_for("> s1 ")
+            for number in OLD:
+                handshake(client, servers, client_address(number), VIP[4])
+            terminal.wait_for(" 4 begun > 4 answered > 4 auth > 4 answered > 0 up")
+            counts = re.findall(r" s\d +enabled +unknown +(\d+) ", terminal.text())
+            equal(counts, ["2", "2"], f"clients of the two servers in\n{terminal.text()}")
+            terminal.type(DOWN + "d")
+            terminal.wait_for("drain fake/s2? ")
+            terminal.type("y")
+            terminal.wait_for("fake/s2: drain; 2 clients stay until they end, new ones go elsewhere")
+            equal(balancer.backend("s2")["state"], "drain", "the state of s2")
+
+            balancer.kill()
+            terminal.wait_for("ikelb is not reachable, for ")
+            terminal.wait_for("nobody listens there any more: ikelb has ended")
+            balancer.restart()
+            terminal.wait_gone("not reachable")
+            terminal.type("q")
+            equal(terminal.wait_end(), DONE, "how top ended")
