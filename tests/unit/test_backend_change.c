@@ -175,6 +175,22 @@ static void test_many_names(void **state)
     pool_destroy(pool);
 }
 
+/* What the configuration has no more gets no new clients; the rest of it may be asked for. */
+static void test_removed(void **state)
+{
+    struct fixture *f = *state;
+
+    f->net.pool->backends[0].removed = true;
+    check(
+        f, "aovpn/vpn1/enable", 409,
+        "{\"error\":\"aovpn/vpn1 is not in the configuration any more and goes with its last client; put it "
+        "back into the file and reload\"}");
+    assert_int_equal(f->changes, 0);
+    check(f, "aovpn/vpn1/disable", 200, ANSWER("vpn1", "disabled", "enabled", "null"));
+    f->net.pool->services[0].removed = true;
+    check(f, "aovpn/vpn2/drain", 200, ANSWER("vpn2", "drain", "enabled", "null"));
+}
+
 static void test_query(void **state)
 {
     struct fixture *f = *state;
@@ -222,8 +238,8 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_states),     TEST(test_unknown), TEST(test_long_names),
-        TEST(test_many_names), TEST(test_query),   TEST(test_log),
+        TEST(test_states), TEST(test_unknown), TEST(test_long_names), TEST(test_many_names),
+        TEST(test_query),  TEST(test_removed), TEST(test_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

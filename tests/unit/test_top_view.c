@@ -140,6 +140,21 @@ static void test_lines_at_the_bottom(void **state)
     }
 }
 
+/* The columns of all services stand below each other, however long the names of one are. */
+static void test_aligned(void **state)
+{
+    struct top_ui ui = {0};
+
+    (void)state;
+    char *text = show("{\"services\":[{\"name\":\"a\",\"backends\":[{\"name\":\"b\"}]},"
+                      "{\"name\":\"c\",\"backends\":[{\"name\":\"a-name-that-is-long\"}]}]}",
+                      &ui, NULL, (struct term){0}, 0);
+    const char *first = strstr(text, "\n  BACKEND");
+    const char *second = strstr(first + 1, "\n  BACKEND");
+    assert_int_equal(strcspn(first, "S"), strcspn(second, "S"));
+    free(text);
+}
+
 /* What was known last stays, below what is wrong. */
 static void test_trouble(void **state)
 {
@@ -201,7 +216,7 @@ int main(void)
         cmocka_unit_test(test_once),    cmocka_unit_test(test_heights),
         cmocka_unit_test(test_scrolls), cmocka_unit_test(test_lines_at_the_bottom),
         cmocka_unit_test(test_trouble), cmocka_unit_test(test_colours_and_width),
-        cmocka_unit_test(test_lenient),
+        cmocka_unit_test(test_lenient), cmocka_unit_test(test_aligned),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
