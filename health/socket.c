@@ -68,18 +68,17 @@ static int bind_free_port(int fd, int family)
 
 static int set_fragments(int fd, int family, enum socket_fragments fragments)
 {
-    const bool v4 = family == AF_INET;
-    const bool never = fragments == SOCKET_FRAGMENTS_NEVER;
-    const int value = v4 ? (never ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT)
-                         : (never ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
-    const int dont = never;
+    const int never = fragments == SOCKET_FRAGMENTS_NEVER;
+    const int v4 = never ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
+    const int v6 = never ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT;
 
     if (fragments == SOCKET_FRAGMENTS_AS_USUAL)
         return 0;
-    if (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &dont, sizeof dont) < 0)
+    if (family == AF_INET)
+        return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &never, sizeof never) < 0)
         return -1;
-    return v4 ? setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value)
-              : setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof value);
+    return setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6);
 }
 
 int socket_udp(const struct socket_udp *what)

@@ -66,7 +66,8 @@ FAULTS = {
     "UDP 500 is blocked": Fault({**NEEDS_500, "udp-500": FAILED}, FAILED, (f"{TO_500} drop",),
                                 words={"udp-500": "since UDP 4500 answers", "udp-4500": "handshake accepted"}),
     "UDP 4500 is blocked": Fault({**NEEDS_BOTH, "source-ports": UNTESTED, "udp-4500": FAILED}, FAILED,
-                                 (f"{TO_4500} drop",), words={"udp-4500": "since UDP 500 answers"}),
+                                 (f"{TO_4500} drop",),
+                                 words={"udp-4500": "since UDP 500 answers", "one-server": "both ports have to"}),
     "answers from 4500 are blocked": Fault({**NEEDS_BOTH, "source-ports": UNTESTED, "udp-4500": FAILED}, FAILED,
                                            (f"ip saddr {S1} udp sport 4500 drop",),
                                            words={"udp-4500": "in both directions"}),
@@ -199,7 +200,8 @@ def test_doctor_names() -> None:
         statuses = {a["address"]: statuses_of(a) for a in report["addresses"]}
         equal((statuses[S1]["udp-500"], statuses[server_address(2)]["udp-500"]), (OK, FAILED), "the two servers")
 
-        bench.topology.clients.ip("-6", "route", "del", "default")
+        bench.topology.clients.ip("-6", "route", "flush", "dev", "eth0")
+        bench.topology.clients.ip("-6", "address", "flush", "dev", "eth0")
         _, report = ask("far.test")
         equal(report["verdict"], OK, "a name with an address that cannot be asked from here")
         far = next(a for a in report["addresses"] if a["address"] == "2001:db8:9::1")

@@ -114,10 +114,28 @@ static void test_silent(void **state)
     free(s);
 }
 
+/* What one's own link does not carry is no fault of the path, and nobody has to be asked. */
+static void test_narrow_link(void **state)
+{
+    const struct path_request request = {.alive = {true, false}, .link_mtu = 1400};
+    struct ifreq ifr = {.ifr_name = "lo", .ifr_mtu = 1400};
+    const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    (void)state;
+    assert_int_equal(ioctl(fd, SIOCSIFMTU, &ifr), 0);
+    close(fd);
+    struct scene *s = measure(0, SERVER_REFUSES, request);
+    assert_int_equal(s->result.mtu_kind, PATH_MTU_FULL);
+    assert_int_equal(s->result.mtu, 1400);
+    assert_int_equal(s->result.fragments[0], PATH_FRAGMENTS_ARRIVE);
+    assert_int_equal(s->server.counts[0], 2);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_port),
-                                       cmocka_unit_test(test_silent)};
+                                       cmocka_unit_test(test_silent), cmocka_unit_test(test_narrow_link)};
 
     server_unshare_network();
     return cmocka_run_group_tests(tests, NULL, NULL);
