@@ -9,7 +9,6 @@ void dashboard_get(struct http_response *response)
     static const struct http_header headers[] = {
         {"Content-Security-Policy", dashboard_page_policy},
         {"Referrer-Policy", "no-referrer"},
-        {"Cross-Origin-Opener-Policy", "same-origin"},
         {"X-Frame-Options", "DENY"}, /* for browsers that do not know frame-ancestors */
         {NULL, NULL},
     };
