@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -14,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ASAN = ROOT / "build" / "asan"
 FUZZ = ROOT / "build" / "fuzz"
 FUZZ_SECONDS = 20
+
+# End-to-end tests whose load takes the whole machine; they have it for themselves.
+NEEDS_ALL_CORES = re.compile(r"flood|restarts")
 
 # What the lab says at the end of its second part.
 ALL_RIGHT = re.compile(r"^(\d+) of \1 verdicts are right\.$", re.MULTILINE)
@@ -98,10 +102,10 @@ def stage_unit(tally: Tally, word: str) -> None:
     """Each cmocka program, under AddressSanitizer and UndefinedBehaviorSanitizer; its tests are counted one by one."""
     if not build(tally, "asan"):
         return
-    for program in sorted((ASAN / "tests").glob("test_*")):
-        if not program.is_file() or word not in program.name:
-            continue
-        ok, output, seconds = run([program], timeout=120)
+    programs = [p for p in sorted((ASAN / "tests").glob("test_*")) if p.is_file() and word in p.name]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda program: run([program], timeout=120), programs))
+    for program, (ok, output, seconds) in zip(programs, results):
         passed = re.findall(r"^\[       OK \] (\S+)", output, re.MULTILINE)
         failed = set(re.findall(r"^\[  FAILED  \] (test_\S+)", output, re.MULTILINE))
         if ok and passed:
@@ -159,11 +163,27 @@ def stage_e2e(tally: Tally, word: str) -> None:
     if not listed:
         tally.add("e2e: list", False, 0, names)
         return
-    for name in names.split():
-        if word in name:
-            ok, output, seconds = run([sys.executable, "tests/e2e/run.py", name], timeout=300,
-                                      IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+    chosen = [name for name in names.split() if word in name]
+    tags = queue.SimpleQueue[str]()
+    for worker in range(os.cpu_count() or 1):
+        tags.put(f"e2e{worker}")
+
+    def scene(name: str) -> tuple[bool, str, float]:
+        tag = tags.get()  # Namespaces are named by it: two tests at a time keep out of each other's way.
+        try:
+            return run([sys.executable, "tests/e2e/run.py", name], timeout=300, IKELB_E2E_TAG=tag,
+                       IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+        finally:
+            tags.put(tag)
+
+    side_by_side = [name for name in chosen if not NEEDS_ALL_CORES.search(name)]
+    alone = [name for name in chosen if NEEDS_ALL_CORES.search(name)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, (ok, output, seconds) in zip(side_by_side, pool.map(scene, side_by_side)):
             tally.add(f"e2e: {name}", ok, seconds, output)
+    for name in alone:
+        ok, output, seconds = scene(name)
+        tally.add(f"e2e: {name}", ok, seconds, output)
 
 
 def stage_lab(tally: Tally, word: str) -> None:
