@@ -7,13 +7,16 @@ that a machine whose speed drifts is fair to all. What counts are the ratios.
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "lab"))
@@ -29,6 +32,8 @@ CLIENT_PORT = 40000
 WINDOW = 512
 CORE = "0"
 OTHER_CORE = "1"
+
+CROWD = ROOT / "build/release/tests/crowd"
 
 FLOOD = ROOT / "build/release/tests/flood"
 FORGED_NET = "198.18.0.0/15"
@@ -141,15 +146,16 @@ def ikelb(bench: Bench) -> Iterator[str]:
         balancer.stop()
 
 
-def start_ikelb(bench: Bench) -> Balancer:
+def start_ikelb(bench: Bench, sections: dict[str, Any] = {}, timeout_s: float = 10) -> Balancer:
     service = {
         "name": "bench",
         "vip": VIP[4],
         "health": {"probe": "none"},
         "backends": [{"name": "s1", "address": server_address(1)}],
     }
-    balancer = Balancer(bench.workspace, bench.topology, {"services": [service]}, bench.workspace.directory / "ikelb.log")
-    balancer.wait_status(lambda _: True, "answering", 10)
+    balancer = Balancer(bench.workspace, bench.topology, {"services": [service], **sections},
+                        bench.workspace.directory / "ikelb.log")
+    balancer.wait_status(lambda _: True, "answering", timeout_s)
     return balancer
 
 
@@ -251,16 +257,94 @@ def entries(balancer: Balancer) -> dict[str, int]:
     return {name: table["entries"] for name, table in balancer.status()["tables"].items()}
 
 
+def loop_lag(balancer: Balancer) -> dict[float, float]:
+    """How many turns of the loop took no longer than so many seconds, so far."""
+    text = balancer.request("GET", "/metrics")[1].decode()
+    found = re.findall(r'^ikelb_loop_lag_seconds_bucket\{le="([^"]+)"\} (\d+)$', text, re.MULTILINE)
+    return {float(bound): float(count) for bound, count in found}
+
+
+def percentile(before: dict[float, float], after: dict[float, float], share: float) -> str:
+    """Below which bound that share of the turns in between lies, and how many these were."""
+    counts = {bound: after[bound] - before[bound] for bound in after}
+    total = counts[float("inf")]
+    bound = min(bound for bound, count in counts.items() if count >= share * total)
+    return f"at most {bound * 1e3:g} ms, of {total:.0f} turns"
+
+
+def state_metrics(balancer: Balancer) -> dict[str, float]:
+    text = balancer.request("GET", "/metrics")[1].decode()
+    return {name: float(value) for name, value in re.findall(r"^ikelb_state_(\w+) (\S+)$", text, re.MULTILINE)}
+
+
+def list_clients(balancer: Balancer) -> int:
+    """Reads the whole list of clients in pages, as a browser does; how many there are."""
+    found, path = 0, "/api/v1/clients?limit=1000"
+    page = balancer.get(path)
+    while page["next"] is not None:
+        found += len(page["clients"])
+        page = balancer.get(f"{path}&after={page['next']}")
+    return found + len(page["clients"])
+
+
+def save_again(balancer: Balancer) -> float:
+    """Changes something, so that a saving is due, and waits until it is over; how long the saving took."""
+    state = "drain" if balancer.backend("s1")["state"] == "enabled" else "enable"
+    assert balancer.request("POST", f"/api/v1/backends/bench/s1/{state}")[0] == 200
+    now = time.time()
+    wait_for(lambda: state_metrics(balancer)["saved_timestamp_seconds"] > now, 30)
+    return state_metrics(balancer)["save_seconds"]
+
+
+def measure_state(options: argparse.Namespace) -> None:
+    """Restores, saves and lists a crowd of clients, on the disk that the build is on."""
+    clients = options.state_clients
+    file = ROOT / "build/release/bench-state"
+    with Workspace("bench") as workspace:
+        bench = Bench(workspace, 1, options)
+        subprocess.run([str(CROWD), str(file), str(clients), VIP[4], server_address(1)], check=True)
+        begin = time.monotonic()
+        balancer = start_ikelb(bench, {"dataplane": {"max_clients": clients}, "state": {"file": str(file)}}, timeout_s=60)
+        started = time.monotonic() - begin
+        assert balancer.backend("s1")["clients"] == clients
+        seconds, before = [save_again(balancer)], loop_lag(balancer)
+        time.sleep(3)
+        calm = percentile(before, after := loop_lag(balancer), 0.999)
+        seconds += [save_again(balancer) for _ in range(options.rounds)]
+        saving = percentile(after, after := loop_lag(balancer), 0.999)
+        threads = [threading.Thread(target=list_clients, args=(balancer,)) for _ in range(options.rounds)]
+        for thread in threads:
+            thread.start()
+            seconds.append(save_again(balancer))
+            thread.join()
+        listing = percentile(after, loop_lag(balancer), 0.999)
+        size = state_metrics(balancer)["bytes"]
+        begin = time.monotonic()
+        balancer.stop()
+        stopped = time.monotonic() - begin
+    file.unlink()
+    print(f"\nstate file with {clients} clients, a session and two flows each: {size / 1e6:.0f} MB; started with it in "
+          f"{started:.1f} s, saved while running in {statistics.median(seconds):.1f} s ({min(seconds):.1f} to "
+          f"{max(seconds):.1f}), ended in {stopped:.1f} s\n"
+          f"loop lag, 99.9th percentile: idle {calm}; while saving {saving}; while saving and listing all clients {listing}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--payload", type=int, default=200, help="bytes")
     parser.add_argument("--memory-clients", type=int, default=100000, help="for the figure of memory a client")
+    parser.add_argument("--state-clients", type=int, default=1000000, help="for the figures of the state file")
+    parser.add_argument("--only-state", action="store_true", help="no other figures")
     options = parser.parse_args()
+    if options.only_state:
+        measure_state(options)
+        return 0
     measure_rates(options)
     measure_flood(options)
     measure_memory(options)
+    measure_state(options)
     return 0
 
 
