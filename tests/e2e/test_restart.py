@@ -14,6 +14,7 @@ from kernel_state import own_parts, snapshot, unchanged
 from peers import FakeServers, client_ports, fake_service, handshake
 from service_manager import ServiceManager
 from steady import Steady
+from test_state import state_file, wait_saved
 from support import MAX_CLIENTS, SECOND_VIP, check_log, equal, lab, start, stop, wait_for, wait_log, wait_running
 from vpnlab.balancer import binary, yaml
 from vpnlab.bench import Bench
@@ -35,10 +36,10 @@ SOCKETS = sorted([*sockets_of(VIP), "return.4", "return.6"])
 
 
 def start_managed(bench: Bench, manager: ServiceManager, mode: str = "transparent") -> None:
-    """Starts ikelb under a service manager. The schedule needs no memory: so no client changes its server."""
-    services = [fake_service(bench, mode, families=(4, 6), schedule="source-hash")]
-    bench.start_balancer({"services": services, "dataplane": {"max_clients": MAX_CLIENTS}}, ready=False,
-                         starter=manager.start)
+    """Starts ikelb under a service manager, with a state file: full NAT must know its source ports again."""
+    bench.start_balancer({"services": [fake_service(bench, mode, families=(4, 6))],
+                          "dataplane": {"max_clients": MAX_CLIENTS}, "state": {"file": str(state_file(bench))}},
+                         ready=False, starter=manager.start)
     manager.wait_ready(1)
 
 
@@ -55,6 +56,7 @@ def check_restarts(mode: str, signum: int, status: int, may_lose: int) -> None:
         wait_for(lambda: manager.names() == SOCKETS, "all sockets stored")
         before = snapshot(bench.topology.lb)
         with Steady(bench, range(1, 5), (4, 6), RATE) as steady:
+            wait_saved(bench, range(1, 5))
             for number in range(RESTARTS):
                 steady.wait_sent(BETWEEN)
                 end(bench, signum, status)
@@ -70,14 +72,24 @@ def check_restarts(mode: str, signum: int, status: int, may_lose: int) -> None:
         equal(manager.names(), SOCKETS, "sockets stored after all")
 
 
-def test_restart_loses_nothing() -> None:
+def test_restarts_lose_nothing_transparent() -> None:
     """Ten restarts under traffic in both directions, IPv4 and IPv6: every packet arrives, once."""
     check_restarts("transparent", signal.SIGUSR2, 0, 0)
 
 
-def test_crash_loses_nothing() -> None:
+def test_restarts_lose_nothing_full_nat() -> None:
+    """The same in full-NAT mode, where each client keeps the source port that its server knows."""
+    check_restarts("full-nat", signal.SIGUSR2, 0, 0)
+
+
+def test_restarts_after_crashes_transparent() -> None:
     """The same by SIGKILL; what the process had read when it was killed may be gone."""
     check_restarts("transparent", signal.SIGKILL, -signal.SIGKILL, RESTARTS * BATCH)
+
+
+def test_restarts_after_crashes_full_nat() -> None:
+    """The same in full-NAT mode."""
+    check_restarts("full-nat", signal.SIGKILL, -signal.SIGKILL, RESTARTS * BATCH)
 
 
 def check_untouched(bench: Bench, command: tuple[str, ...], restart: Callable[[], None], forbidden: str) -> None:
