@@ -137,6 +137,8 @@ def lab_of_peers(mode: str, schedule: str) -> Iterator[tuple[Bench, Peers]]:
 
 def check_restart(mode: str, schedule: str, *, kill: bool) -> None:
     with lab_of_peers(mode, schedule) as (bench, peers):
+        if kill:
+            wait_for(state_file(bench).exists, "the first saving")  # So that it takes another one.
         known = peers.connect(CROWD)
         assert len({peer.server for peer in known}) > 1, "all clients are at one server: the test shows little"
         before = listed(bench.balancer)
@@ -265,6 +267,7 @@ def test_state_operator_states() -> None:
         equal(states(), ["drain", "disabled", "enabled"], "states after a restart")
         wait_log(balancer, "2 backends have the state that an operator had given them")
 
+        wait_for(lambda: metric(balancer, "ikelb_state_saved_timestamp_seconds") > 0, "the first saving")
         equal(balancer.request("POST", "/api/v1/backends/vpn/s1/enable")[0], 200, "enable")
         then = time.time()
         wait_for(lambda: metric(balancer, "ikelb_state_saved_timestamp_seconds") > then, "a saving", PROMISE_S)

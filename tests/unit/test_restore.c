@@ -508,7 +508,8 @@ static void test_flows_that_cannot_be(void **state)
     support_net_deinit(&after);
 
     memcpy(changed, services, sizeof changed);
-    changed[SPREAD].snats[0] = "10.1.0.103"; /* it may not use the other service's either */
+    changed[SPREAD].snats[0] = "10.1.0.103"; /* what it had is the other service's now */
+    changed[FULL].snats[2] = "10.1.0.102";
     result = start_again(&file, &after, changed, SERVICES, 0);
     assert_int_equal(result.pins, 80);
     assert_int_equal(result.lost_flows, 20);
@@ -656,6 +657,53 @@ static void test_changes_between_slices(void **state)
     support_net_deinit(&net);
 }
 
+/*
+ * The walk stands before a session when that ends, and its place is taken by one of another client: neither
+ * is written as the first client's.
+ */
+static void test_a_session_that_ends_between_slices(void **state)
+{
+    struct support_net net, after;
+    struct saved_file file = saved_file_begin();
+    uint8_t *buffer = malloc(SAVED_BLOCK_BYTES);
+    struct writer block = saved_block_begin(buffer);
+    struct snapshot snapshot;
+
+    (void)state;
+    support_net_init(&net, services, SERVICES, CLIENTS);
+    for (uint32_t i = 0; i < 3; i++) {
+        net.handshake = i;
+        connect_client(&net, OPEN, client_at(1, false), 500);
+    }
+    struct sessions *sessions = net.dp.bindings.tracking.sessions;
+    const struct pin_key key = {.client = client_at(1, false), .service = OPEN};
+    const uint32_t pin = pins_find(net.dp.bindings.pins, &key);
+    const uint32_t second = sessions_get(sessions, sessions_of_pin(sessions, pin))->pin_next;
+    snapshot_begin(&snapshot, &net.dp.bindings, net.now_ms);
+    while (snapshot.session != second)
+        assert_false(snapshot_write(&snapshot, &block, 1));
+    tracking_end(&net.dp.bindings.tracking, second, net.now_ms);
+    connect_client(&net, OPEN, client_at(2, false), 500);
+    assert_true(sessions_is_of(sessions, second, pin + 1));
+    assert_true(snapshot_write(&snapshot, &block, UINT32_MAX));
+    saved_file_block(&file, &block, WALL_MS);
+    saved_file_end(&file, WALL_MS);
+    const struct restore_result result = start_again(&file, &after, services, SERVICES, 0);
+    assert_int_equal(result.pins, 2);
+    assert_int_equal(result.sessions, 2); /* the youngest of the first, and the other client's */
+    for (uint32_t i = 1; i <= 2; i++) {
+        const struct pin_key whose = {.client = client_at(i, false), .service = OPEN};
+        const uint32_t youngest =
+            sessions_of_pin(after.dp.bindings.tracking.sessions, pins_find(after.dp.bindings.pins, &whose));
+        assert_int_not_equal(youngest, SESSION_NONE);
+        assert_int_equal(sessions_get(after.dp.bindings.tracking.sessions, youngest)->pin_next, SESSION_NONE);
+    }
+    support_net_deinit(&after);
+    free(file.data);
+    free(buffer);
+    support_net_deinit(&net);
+}
+
 /* Thousands of sessions behind one address are written over many blocks, in their order. */
 static void test_many_sessions_of_a_pin(void **state)
 {
@@ -764,6 +812,7 @@ int main(void)
         cmocka_unit_test(test_operator_states),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_changes_between_slices),
+        cmocka_unit_test(test_a_session_that_ends_between_slices),
         cmocka_unit_test(test_many_sessions_of_a_pin),
         cmocka_unit_test(test_strange_records),
     };
