@@ -14,10 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ASAN = ROOT / "build" / "asan"
 FUZZ = ROOT / "build" / "fuzz"
+RELEASE = ROOT / "build" / "release"
 FUZZ_SECONDS = 20
 
-# End-to-end tests whose load takes the whole machine; they have it for themselves.
-NEEDS_ALL_CORES = re.compile(r"flood|restarts")
+# What is not run side by side with others: loads that take the whole machine, and what shares a system root.
+ALONE = re.compile(r"flood|restarts|package:")
 
 # What the lab says at the end of its second part.
 ALL_RIGHT = re.compile(r"^(\d+) of \1 verdicts are right\.$", re.MULTILINE)
@@ -52,9 +53,9 @@ def run(command: list[str | Path], timeout: float = 600, **env: str) -> tuple[bo
     return ok, output, time.monotonic() - start
 
 
-def build(tally: Tally, preset: str) -> bool:
+def build(tally: Tally, preset: str, target: str = "all") -> bool:
     """Configures and builds a preset. Counted only when it fails: a build is no test."""
-    for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset]):
+    for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, "--target", target]):
         ok, output, seconds = run(command, timeout=1200)
         if not ok:
             tally.add(f"build {preset}", False, seconds, output)
@@ -155,13 +156,12 @@ def stage_fuzz(tally: Tally, word: str) -> None:
             tally.add(f"fuzz: {program.name}", ok, seconds, output)
 
 
-def stage_e2e(tally: Tally, word: str) -> None:
-    """Network namespaces and real strongSwan; ikelb built with the sanitizers."""
-    if not build(tally, "asan"):
-        return
-    listed, names, _ = run([sys.executable, "tests/e2e/run.py", "--list"])
+def run_namespaced(tally: Tally, stage: str, word: str, binary: Path) -> None:
+    """The tests of the folder tests/STAGE one by one, by the program tests/e2e/run.py."""
+    command = [sys.executable, "tests/e2e/run.py", "--in", f"tests/{stage}"]
+    listed, names, _ = run([*command, "--list"])
     if not listed:
-        tally.add("e2e: list", False, 0, names)
+        tally.add(f"{stage}: list", False, 0, names)
         return
     chosen = [name for name in names.split() if word in name]
     tags = queue.SimpleQueue[str]()
@@ -171,19 +171,30 @@ def stage_e2e(tally: Tally, word: str) -> None:
     def scene(name: str) -> tuple[bool, str, float]:
         tag = tags.get()  # Namespaces are named by it: two tests at a time keep out of each other's way.
         try:
-            return run([sys.executable, "tests/e2e/run.py", name], timeout=300, IKELB_E2E_TAG=tag,
-                       IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+            return run([*command, name], timeout=300, IKELB_E2E_TAG=tag, IKELB_BINARY=str(binary))
         finally:
             tags.put(tag)
 
-    side_by_side = [name for name in chosen if not NEEDS_ALL_CORES.search(name)]
-    alone = [name for name in chosen if NEEDS_ALL_CORES.search(name)]
+    side_by_side = [name for name in chosen if not ALONE.search(f"{stage}: {name}")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, (ok, output, seconds) in zip(side_by_side, pool.map(scene, side_by_side)):
-            tally.add(f"e2e: {name}", ok, seconds, output)
-    for name in alone:
-        ok, output, seconds = scene(name)
-        tally.add(f"e2e: {name}", ok, seconds, output)
+            tally.add(f"{stage}: {name}", ok, seconds, output)
+    for name in chosen:
+        if name not in side_by_side:
+            ok, output, seconds = scene(name)
+            tally.add(f"{stage}: {name}", ok, seconds, output)
+
+
+def stage_e2e(tally: Tally, word: str) -> None:
+    """Network namespaces and real strongSwan; ikelb built with the sanitizers."""
+    if build(tally, "asan"):
+        run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb")
+
+
+def stage_package(tally: Tally, word: str) -> None:
+    """The Debian package: lintian, and its life in a clean Debian."""
+    if build(tally, "release", "package"):
+        run_namespaced(tally, "package", word, RELEASE / "app" / "ikelb")
 
 
 def stage_lab(tally: Tally, word: str) -> None:
@@ -202,6 +213,7 @@ STAGES: dict[str, Callable[[Tally, str], None]] = {
     "cli": stage_cli,
     "fuzz": stage_fuzz,
     "e2e": stage_e2e,
+    "package": stage_package,
     "lab": stage_lab,
 }
 

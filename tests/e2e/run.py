@@ -3,9 +3,9 @@
     run.py --list       prints the names of all tests, one a line
     run.py [NAME...]    runs these tests (default: all); exit status 0 only if all passed
 
-A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. The environment
-variable IKELB_BINARY names the program under test. IKELB_E2E_TAG (default e2e) marks the namespaces, so that two runs
-with different tags may go side by side.
+A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. With --in FOLDER
+it is those of another folder, which may use what is here. The environment variable IKELB_BINARY names the program under
+test. IKELB_E2E_TAG (default e2e) marks the namespaces, so that two runs with different tags may go side by side.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 PREFIX = "test_"
+HERE = Path(__file__).resolve().parent
 
 
-def find_tests() -> dict[str, Callable[[], None]]:
-    """Every test by its name without the prefix, in the order of files and lines."""
-    folder = Path(__file__).resolve().parent
+def find_tests(folder: Path) -> dict[str, Callable[[], None]]:
+    """Every test of a folder by its name without the prefix, in the order of files and lines."""
     sys.dont_write_bytecode = True  # Root would leave it in somebody's checkout.
-    sys.path[:0] = [str(folder), str(folder.parents[1] / "lab"), str(folder.parent / "cli")]
+    sys.path[:0] = [str(folder), str(HERE), str(HERE.parents[1] / "lab"), str(HERE.parent / "cli")]
     tests: dict[str, Callable[[], None]] = {}
     for path in sorted(folder.glob(f"{PREFIX}*.py")):
         module = importlib.import_module(path.stem)
@@ -53,9 +53,11 @@ def run_one(name: str, test: Callable[[], None]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="print the names of all tests")
+    parser.add_argument("--in", dest="folder", type=Path, default=HERE, metavar="FOLDER",
+                        help="where the tests are (default: beside this file)")
     parser.add_argument("names", nargs="*", metavar="NAME", help="a test to run (default: all)")
     options = parser.parse_args()
-    tests = find_tests()
+    tests = find_tests(options.folder.resolve())
     if options.list:
         print("\n".join(tests))
         return 0
