@@ -234,7 +234,7 @@ static uint32_t answered_session(struct bindings *b, uint32_t index, uint16_t ba
         return SESSION_NONE;
     if (header_spi_is_zero(&story.spi_r)) {
         session->story.spi_r = h->spi_r;
-        session->story.backend = backend;
+        tracking_set_backend(&b->tracking, index, backend);
         return index;
     }
     story.spi_r = h->spi_r;

@@ -206,6 +206,11 @@ bool pool_is_draining(const struct backend *backend)
            (backend->removed && backend->state != CONFIG_STATE_DISABLED);
 }
 
+bool pool_is_left(const struct backend *backend)
+{
+    return backend->removed && backend->clients == 0 && backend->flows == 0;
+}
+
 void pool_set_state(struct backend *backend, enum config_state state)
 {
     backend->state = state;

@@ -99,6 +99,7 @@ struct backend {
     uint32_t mtu;                     /* path MTU towards it, bytes; 0: not known */
     bool unroutable;                  /* the kernel knows no way to it */
     uint32_t flows;                   /* flows that lead here */
+    uint32_t sessions;                /* sessions whose other end is here, be their pins elsewhere by now */
     uint32_t clients;                 /* pins that point here ... */
     uint32_t clients_at[STAGE_COUNT]; /* ... and of these, by their stage; see tracking_set_stage() */
     uint64_t new_clients_total;       /* pins ever made */
@@ -195,6 +196,10 @@ bool pool_is_lost(const struct backend *backend);
 
 /* Does it keep its clients, but get no new ones? By an operator's word, or because it was removed. */
 bool pool_is_draining(const struct backend *backend);
+
+/* Was it removed, and have its last pin and flow gone? Then it goes itself when no session names it any more.
+ */
+bool pool_is_left(const struct backend *backend);
 
 /* The operator's decision on a backend, while ikelb runs: steering follows it from the next packet on. */
 void pool_set_state(struct backend *backend, enum config_state state);

@@ -384,7 +384,7 @@ bool pool_config_collect(struct pool *pool, pool_config_gone_fn *gone, void *ctx
 
     for (uint16_t i = 0; i < pool->backend_count; i++) {
         const struct backend *backend = &pool->backends[i];
-        if (!backend->used || !backend->removed || backend->clients || backend->flows)
+        if (!backend->used || !pool_is_left(backend) || backend->sessions)
             continue;
         gone(ctx, i);
         unlink_backend(pool, i);

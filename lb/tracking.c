@@ -38,6 +38,13 @@ static struct handshake_counts *counts_of(const struct tracking *t, const struct
     return &t->pool->backends[story->backend].handshakes;
 }
 
+/* Out of the table, and out of its backend's books. */
+static void remove_session(struct tracking *t, uint32_t index)
+{
+    t->pool->backends[sessions_get(t->sessions, index)->story.backend].sessions--;
+    sessions_remove(t->sessions, index);
+}
+
 uint32_t tracking_begin(struct tracking *t, uint32_t pin, const struct story *story, bool confirmed,
                         uint64_t now_ms)
 {
@@ -47,6 +54,7 @@ uint32_t tracking_begin(struct tracking *t, uint32_t pin, const struct story *st
         tracking_end(t, sessions_oldest_unconfirmed(t->sessions), now_ms);
     if (sessions_insert(t->sessions, pin, story, confirmed, &index) != 0)
         return SESSION_NONE;
+    t->pool->backends[story->backend].sessions++;
     return index;
 }
 
@@ -81,6 +89,15 @@ void tracking_answered(struct tracking *t, uint32_t session, uint16_t backend)
     story->flags |= STORY_ANSWERED;
 }
 
+void tracking_set_backend(struct tracking *t, uint32_t session, uint16_t backend)
+{
+    struct story *story = &sessions_get(t->sessions, session)->story;
+
+    t->pool->backends[story->backend].sessions--;
+    t->pool->backends[backend].sessions++;
+    story->backend = backend;
+}
+
 void tracking_fail_over(struct tracking *t, uint32_t session, uint16_t backend)
 {
     struct story *story = &sessions_get(t->sessions, session)->story;
@@ -88,7 +105,7 @@ void tracking_fail_over(struct tracking *t, uint32_t session, uint16_t backend)
     counts_of(t, story)->unanswered_total++;
     t->pool->services[story->service].failovers_total++;
     story->failovers = (uint8_t)(story->failovers + (story->failovers < UINT8_MAX));
-    story->backend = backend;
+    tracking_set_backend(t, session, backend);
     counts_of(t, story)->reached[STAGE_INIT_SENT]++;
 }
 
@@ -141,7 +158,7 @@ void tracking_end(struct tracking *t, uint32_t index, uint64_t now_ms)
     count_end(t, &session->story);
     if (is_news(t, session))
         journal_note(t->journal, &entry);
-    sessions_remove(t->sessions, index);
+    remove_session(t, index);
 }
 
 bool tracking_end_of_pin(struct tracking *t, uint32_t pin, uint64_t now_ms)
@@ -166,7 +183,7 @@ void tracking_chosen(struct tracking *t, uint32_t chosen)
         const struct session *other = sessions_get(t->sessions, index);
         const uint32_t next = other->pin_next;
         if (index != chosen && header_spi_equal(&other->story.spi_i, &session->story.spi_i))
-            sessions_remove(t->sessions, index);
+            remove_session(t, index);
         index = next;
     }
 }
@@ -196,13 +213,16 @@ static bool is_due(uint64_t now_ms, uint32_t since_ms, uint32_t timeout_ms)
  * An unconfirmed session lives for the half-open timeout. A confirmed one lives as its pin does: a tunnel may
  * need no IKE for hours. Only beside a younger one of its pin, which most likely has followed it by rekeying,
  * it ends after the idle timeout without an IKE message, or sooner if it never carried a tunnel: whoever
- * fails to authenticate again and again must not fill the table.
+ * fails to authenticate again and again must not fill the table. A removed backend waits for nothing but what
+ * is left of its clients, and a session of a pin that has moved is not.
  */
 static bool session_is_due(const struct tracking *t, const struct session *session, uint64_t now_ms)
 {
     const struct story *story = &session->story;
     const struct config_persistence *limits = &t->pool->services[story->service].persistence;
 
+    if (pool_is_left(&t->pool->backends[story->backend]))
+        return true;
     if (!session->confirmed)
         return is_due(now_ms, story->stage_ms[STAGE_NONE], limits->half_open_timeout_ms);
     const uint32_t timeout_ms =

@@ -44,6 +44,9 @@ void tracking_reach(struct tracking *t, uint32_t session, enum stage stage, uint
 /* The backend has answered the first message, for the first time or again. */
 void tracking_answered(struct tracking *t, uint32_t session, uint16_t backend);
 
+/* It is this backend, not the one asked last, that the session will be with. */
+void tracking_set_backend(struct tracking *t, uint32_t session, uint16_t backend);
+
 /* The handshake goes on to another backend, since its own has not answered. */
 void tracking_fail_over(struct tracking *t, uint32_t session, uint16_t backend);
 

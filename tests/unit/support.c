@@ -32,54 +32,71 @@ struct addr support_addr_v4(uint32_t number)
     return addr_from_v4(bytes);
 }
 
-static size_t fill_backends(struct config_backend *out, const struct support_backend *backends)
+static void fill_backends(struct config_service *out, const struct support_backend *backends)
 {
-    size_t count = 0;
-
-    for (; count < SUPPORT_BACKENDS_MAX && backends[count].name; count++) {
-        const struct support_backend *b = &backends[count];
-        out[count] = (struct config_backend){
-            .address = support_addr(b->address), .weight = b->weight ? b->weight : 100, .state = b->state};
-        snprintf(out[count].name, sizeof out[count].name, "%s", b->name);
+    for (; out->backend_count < SUPPORT_BACKENDS_MAX && backends[out->backend_count].name;
+         out->backend_count++) {
+        const struct support_backend *from = &backends[out->backend_count];
+        struct config_backend *b = &out->backends[out->backend_count];
+        *b = (struct config_backend){.address = support_addr(from->address),
+                                     .weight = from->weight ? from->weight : 100,
+                                     .state = from->state};
+        snprintf(b->name, sizeof b->name, "%s", from->name);
     }
-    return count;
+}
+
+static void fill_service(struct config_service *out, const struct support_service *from)
+{
+    out->backends = calloc(SUPPORT_BACKENDS_MAX, sizeof *out->backends);
+    out->snats = calloc(SUPPORT_SNATS_MAX, sizeof *out->snats);
+    assert_true(out->backends && out->snats);
+    snprintf(out->name, sizeof out->name, "%s", from->name);
+    out->mode = from->mode;
+    out->schedule = from->schedule;
+    out->persistence.idle_timeout_ms = from->idle_timeout_ms ? from->idle_timeout_ms : DEFAULT_IDLE_MS;
+    out->persistence.half_open_timeout_ms =
+        from->half_open_timeout_ms ? from->half_open_timeout_ms : DEFAULT_HALF_OPEN_MS;
+    out->persistence.spread_nat = from->spread_nat;
+    for (; out->vip_count < CONFIG_VIPS_MAX && from->vips[out->vip_count]; out->vip_count++)
+        out->vips[out->vip_count] = support_addr(from->vips[out->vip_count]);
+    for (; out->snat_count < SUPPORT_SNATS_MAX && from->snats[out->snat_count]; out->snat_count++)
+        out->snats[out->snat_count] = support_addr(from->snats[out->snat_count]);
+    fill_backends(out, from->backends);
+}
+
+struct config *support_config(const struct support_service *services, size_t count)
+{
+    struct config *config = calloc(1, sizeof *config);
+
+    assert_non_null(config);
+    config->services = calloc(count, sizeof *config->services);
+    assert_non_null(config->services);
+    for (; config->service_count < count; config->service_count++)
+        fill_service(&config->services[config->service_count], &services[config->service_count]);
+    return config;
 }
 
 struct pool *support_pool(const struct support_service *services, size_t count)
 {
-    struct config_service *made = calloc(count, sizeof *made);
-    struct config_backend *backends = calloc(count * SUPPORT_BACKENDS_MAX, sizeof *backends);
-    struct addr *snats = calloc(count * SUPPORT_SNATS_MAX, sizeof *snats);
-    const struct config config = {.services = made, .service_count = count};
-
-    assert_true(made && backends && snats);
-    for (size_t i = 0; i < count; i++) {
-        const struct support_service *from = &services[i];
-        struct config_service *s = &made[i];
-        snprintf(s->name, sizeof s->name, "%s", from->name);
-        s->mode = from->mode;
-        s->schedule = from->schedule;
-        s->persistence.idle_timeout_ms = from->idle_timeout_ms ? from->idle_timeout_ms : DEFAULT_IDLE_MS;
-        s->persistence.half_open_timeout_ms =
-            from->half_open_timeout_ms ? from->half_open_timeout_ms : DEFAULT_HALF_OPEN_MS;
-        s->persistence.spread_nat = from->spread_nat;
-        for (; s->vip_count < CONFIG_VIPS_MAX && from->vips[s->vip_count]; s->vip_count++)
-            s->vips[s->vip_count] = support_addr(from->vips[s->vip_count]);
-        s->snats = &snats[i * SUPPORT_SNATS_MAX];
-        for (; s->snat_count < SUPPORT_SNATS_MAX && from->snats[s->snat_count]; s->snat_count++)
-            s->snats[s->snat_count] = support_addr(from->snats[s->snat_count]);
-        s->backends = &backends[i * SUPPORT_BACKENDS_MAX];
-        s->backend_count = fill_backends(s->backends, from->backends);
-    }
+    struct config *config = support_config(services, count);
     struct pool *pool = pool_create();
+
     assert_non_null(pool);
-    assert_int_equal(pool_config_apply(pool, &config, NULL), 0);
+    assert_int_equal(pool_config_apply(pool, config, NULL), 0);
     for (size_t i = 0; i < pool->backend_count; i++)
         pool->backends[i].health = HEALTH_UP;
-    free(made);
-    free(backends);
-    free(snats);
+    config_destroy(config);
     return pool;
+}
+
+bool support_pools_alike(const struct pool *a, const struct pool *b)
+{
+    return a->service_count == b->service_count && a->backend_count == b->backend_count &&
+           a->server_count == b->server_count && a->first_service == b->first_service &&
+           a->service_hand == b->service_hand && a->backend_hand == b->backend_hand &&
+           memcmp(a->services, b->services, POOL_SERVICES_MAX * sizeof *a->services) == 0 &&
+           memcmp(a->backends, b->backends, POOL_BACKENDS_MAX * sizeof *a->backends) == 0 &&
+           memcmp(a->servers, b->servers, POOL_BACKENDS_MAX * sizeof *a->servers) == 0;
 }
 
 struct recipe {
@@ -313,6 +330,7 @@ static void check_flow(struct bindings *b, uint32_t index)
     assert_int_equal(pin->service, flow->listener / IKE_PORT_COUNT);
     const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
     assert_int_equal(pins_find(b->pins, &key), flow->pin);
+    assert_true(b->pool->backends[flow->backend].used);
     assert_int_equal(flow->server, b->pool->backends[flow->backend].server);
     if (flow->flags & FLOW_CONFIRMED)
         assert_true(pin->flags & PIN_CONFIRMED);
@@ -342,6 +360,7 @@ static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, client_
     while ((index = pins_next(b->pins, &cursor, &budget)) != PIN_NONE) {
         const struct pin *pin = pins_get(b->pins, index);
         assert_int_equal(pin->flow_count, flows_by_pin[index]);
+        assert_true(b->pool->backends[pin->backend].used && b->pool->services[pin->service].used);
         assert_int_equal(b->pool->backends[pin->backend].service, pin->service);
         const struct pin_key key = {.client = pin->client, .service = pin->service, .part = pin->part};
         assert_int_equal(pins_find(b->pins, &key), index);
@@ -357,18 +376,25 @@ static void check_pins(struct bindings *b, const uint32_t *flows_by_pin, client_
 static void check_sessions(struct bindings *b)
 {
     struct sessions *sessions = b->tracking.sessions;
+    uint32_t *sessions_by_backend = calloc(b->pool->backend_count, sizeof *sessions_by_backend);
     uint32_t cursor = 0, budget = UINT32_MAX, index, count = 0, unconfirmed = 0;
 
+    assert_non_null(sessions_by_backend);
     while ((index = sessions_next(sessions, &cursor, &budget)) != SESSION_NONE) {
         const struct session *session = sessions_get(sessions, index);
         const struct story *story = &session->story;
         assert_int_equal(pins_get(b->pins, session->pin)->service, story->service);
+        assert_true(b->pool->backends[story->backend].used);
         assert_int_equal(b->pool->backends[story->backend].service, story->service);
+        sessions_by_backend[story->backend]++;
         if (!header_spi_is_zero(&story->spi_r))
             assert_int_equal(sessions_find(sessions, story->service, &story->spi_i, &story->spi_r), index);
         unconfirmed += !session->confirmed;
         count++;
     }
+    for (size_t i = 0; i < b->pool->backend_count; i++)
+        assert_int_equal(b->pool->backends[i].sessions, sessions_by_backend[i]);
+    free(sessions_by_backend);
     assert_int_equal(count, sessions_count(sessions));
     assert_int_equal(unconfirmed, sessions_unconfirmed_count(sessions));
     cursor = 0, budget = UINT32_MAX;

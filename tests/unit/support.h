@@ -28,8 +28,14 @@ struct support_service {
     struct support_backend backends[SUPPORT_BACKENDS_MAX];
 };
 
+/* Their configuration, to be freed by config_destroy(). Fails the test without memory. */
+struct config *support_config(const struct support_service *services, size_t count);
+
 /* A pool of these services whose backends are all up. Fails the test without memory. */
 struct pool *support_pool(const struct support_service *services, size_t count);
+
+/* Is all the same, bit by bit, also what is unused? */
+bool support_pools_alike(const struct pool *a, const struct pool *b);
 
 /* Fail the test if the text is no address. */
 struct addr support_addr(const char *text);
@@ -117,7 +123,8 @@ uint32_t support_add_flow(struct bindings *b, struct endpoint client, enum ike_p
 /*
  * Fails the test unless pins, flows and the pool's counts agree: each flow is found by both keys and belongs
  * to a pin of its client; flow_count and the backends' client counts are what a count gives; the age lists
- * hold exactly the unconfirmed entries, oldest first; no confirmed flow hangs on an unconfirmed pin.
+ * hold exactly the unconfirmed entries, oldest first; no confirmed flow hangs on an unconfirmed pin; nothing
+ * refers to a backend or service that is not in use.
  */
 void support_check_bindings(struct bindings *b);
 

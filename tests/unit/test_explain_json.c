@@ -320,6 +320,7 @@ static void test_bounds(void **state)
         story.spi_i.bytes[0] = (uint8_t)(i + 1);
         story.stage_ms[STAGE_NONE] = (uint32_t)net->now_ms + (uint32_t)i;
         assert_int_equal(sessions_insert(b->tracking.sessions, pin, &story, true, &session), 0);
+        net->pool->backends[0].sessions++;
     }
     document = explain(net, CLIENT);
     check(document, "complete", "true");
