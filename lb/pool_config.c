@@ -163,6 +163,8 @@ static int plan_backends(struct plan *plan, uint16_t service, const struct confi
 
 static int make_plan(struct plan *plan, const struct config *config)
 {
+    const uint16_t service_hand = plan->pool->service_hand;
+    const uint16_t backend_hand = plan->pool->backend_hand;
     size_t planned = 0;
     int err = 0;
 
@@ -172,6 +174,10 @@ static int make_plan(struct plan *plan, const struct config *config)
         if (!err)
             err = plan_backends(plan, plan->services[s], service, &plan->backends[planned]);
         planned += service->backend_count;
+    }
+    if (err) {
+        plan->pool->service_hand = service_hand;
+        plan->pool->backend_hand = backend_hand;
     }
     return err;
 }

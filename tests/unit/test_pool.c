@@ -1,9 +1,10 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
-#include "lb/pool.h"
+#include "lb/pool_config.h"
 #include "tests/unit/support.h"
 
 /* Two services that share a server, one of them for both families. */
@@ -192,6 +193,50 @@ static void test_sample(void **state)
     pool_destroy(pool);
 }
 
+/* A service with as many backends as there may be, all of them new to every pool. */
+static void apply_crowd(struct pool *pool)
+{
+    struct config_backend *backends = calloc(CONFIG_BACKENDS_MAX, sizeof *backends);
+    struct config_service service = {
+        .name = "crowd", .vips = {support_addr("203.0.113.99")}, .vip_count = 1, .backends = backends};
+    const struct config config = {.services = &service, .service_count = 1};
+
+    assert_non_null(backends);
+    for (; service.backend_count < CONFIG_BACKENDS_MAX; service.backend_count++) {
+        struct config_backend *backend = &backends[service.backend_count];
+        snprintf(backend->name, sizeof backend->name, "c%zu", service.backend_count);
+        backend->address = support_addr_v4(0x10000 + (uint32_t)service.backend_count);
+        backend->weight = 1;
+    }
+    assert_int_equal(pool_config_apply(pool, &config, NULL), 0);
+    free(backends);
+}
+
+/* However often a change turns out to be impossible. */
+static void test_restored_as_it_was(void **state)
+{
+    struct pool *pool = support_pool(services, 2);
+    struct pool *copy = pool_copy(pool);
+    struct addr a = support_addr_v4(0x10000);
+
+    (void)state;
+    assert_non_null(copy);
+    assert_true(copy->backends != pool->backends && support_pools_alike(copy, pool));
+    for (int i = 0; i < 3; i++) {
+        pool->backends[1].clients = 7;
+        apply_crowd(pool);
+        assert_false(support_pools_alike(copy, pool));
+        assert_int_not_equal(pool_find_server(pool, &a), POOL_NONE);
+        pool_restore(pool, copy);
+        assert_true(support_pools_alike(copy, pool));
+        assert_int_equal(pool_find_server(pool, &a), POOL_NONE);
+        for (size_t k = 0; k < pool->backend_count; k++)
+            assert_int_equal(pool_find_server(pool, &pool->backends[k].addr), pool->backends[k].server);
+    }
+    pool_destroy(pool);
+    pool_destroy(copy);
+}
+
 static void test_port_numbers(void **state)
 {
     (void)state;
@@ -209,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_set_state),
         cmocka_unit_test(test_has_fit_by_family),
         cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_restored_as_it_was),
         cmocka_unit_test(test_port_numbers),
     };
 
