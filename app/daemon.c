@@ -43,6 +43,7 @@ struct daemon {
     struct dataplane dp;
     bool dp_ready;
     int claim; /* of kernel_claim(), or negative */
+    struct kernel *kernel;
     bool kernel_ready;
     bool leaves_kernel; /* set up, for the next run that follows at once */
     struct handover *handover;
@@ -196,7 +197,10 @@ static int start_io(struct daemon *d)
     d->claim = kernel_claim(&d->log);
     if (d->claim < 0)
         return d->claim;
-    err = kernel_start(d->pool, io_socket_return_ports(d->io), &d->log);
+    d->kernel = kernel_create();
+    if (!d->kernel)
+        return -ENOMEM;
+    err = kernel_start(d->kernel, d->pool, io_socket_return_ports(d->io), &d->log);
     d->kernel_ready = !err;
     if (!err)
         err = io_socket_start(d->io);
@@ -240,6 +244,7 @@ static void prepare_renewal(struct daemon *d, const char *path, struct config *c
         .log = &d->log,
         .dp = &d->dp,
         .io = d->io,
+        .kernel = d->kernel,
         .probes = d->probes,
         .admin = d->admin,
         .handover = d->handover,
@@ -286,7 +291,8 @@ static int start(struct daemon *d)
 static void deinit(struct daemon *d)
 {
     if (d->kernel_ready && !d->leaves_kernel)
-        kernel_stop(&d->log);
+        kernel_stop(d->kernel, &d->log);
+    kernel_destroy(d->kernel);
     if (d->claim >= 0)
         close(d->claim);
     handover_destroy(d->handover);

@@ -8,7 +8,6 @@
 #include "app/manager.h"
 #include "base/err.h"
 #include "config/diff.h"
-#include "lb/kernel.h"
 #include "lb/pool_config.h"
 #include "lb/routes.h"
 
@@ -100,7 +99,7 @@ static int follow_pool(const struct renewal *renewal, uint64_t kernel_before, st
     routes_refresh_new(b, renewal->log);
     if (kernel_fingerprint(b->pool, ports) == kernel_before)
         return 0;
-    const int err = kernel_refresh(b->pool, ports, renewal->log);
+    const int err = kernel_refresh(renewal->kernel, b->pool, ports, renewal->log);
     if (err)
         add(result->errors, "the kernel refused the changed addresses; see the log");
     return err;
@@ -300,7 +299,8 @@ void renewal_collect(struct renewal *renewal)
     if (!pool_config_collect(pool, on_gone, renewal))
         return;
     (void)dataplane_refresh(renewal->dp);
-    (void)kernel_refresh(pool, ports, renewal->log); /* what stays in its table too long does no harm */
+    /* What stays in its table too long does no harm. */
+    (void)kernel_refresh(renewal->kernel, pool, ports, renewal->log);
     (void)io_socket_refresh(renewal->io);
     handover_update(renewal->handover, renewal->io);
 }

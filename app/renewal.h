@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "lb/dataplane.h"
 #include "lb/io_socket.h"
+#include "lb/kernel.h"
 
 /* What a reload reads and changes; all borrowed but `config`. */
 struct renewal {
@@ -23,6 +24,7 @@ struct renewal {
     struct log *log;
     struct dataplane *dp;
     struct io_socket *io;
+    struct kernel *kernel;
     struct probes *probes;
     struct admin *admin;
     struct handover *handover; /* is told of sockets that come and go */

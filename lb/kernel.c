@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,6 +11,10 @@
 #include "base/err.h"
 #include "lb/netlink.h"
 #include "lb/nft.h"
+
+struct kernel {
+    struct nft *nft;
+};
 
 /* Abstract names belong to the network namespace, as do the table, the rules and the routes. */
 int kernel_claim(const struct log *log)
@@ -33,23 +38,47 @@ int kernel_claim(const struct log *log)
     return err;
 }
 
-int kernel_refresh(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+struct kernel *kernel_create(void)
 {
-    int err = nft_start(pool, ports, log);
+    struct kernel *kernel = calloc(1, sizeof *kernel);
 
-    if (!err && ports.v4)
+    if (!kernel)
+        return NULL;
+    kernel->nft = nft_create();
+    if (kernel->nft)
+        return kernel;
+    kernel_destroy(kernel);
+    return NULL;
+}
+
+void kernel_destroy(struct kernel *kernel)
+{
+    if (!kernel)
+        return;
+    nft_destroy(kernel->nft);
+    free(kernel);
+}
+
+/* The table last: with a rule or a route that it does not use yet nothing has changed. */
+int kernel_refresh(struct kernel *kernel, const struct pool *pool, struct io_return_ports ports,
+                   const struct log *log)
+{
+    int err = 0;
+
+    if (ports.v4)
         err = netlink_start(AF_INET, log);
     if (!err && ports.v6)
         err = netlink_start(AF_INET6, log);
-    return err;
+    return err ? err : nft_start(kernel->nft, pool, ports, log);
 }
 
-int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+int kernel_start(struct kernel *kernel, const struct pool *pool, struct io_return_ports ports,
+                 const struct log *log)
 {
-    const int err = kernel_refresh(pool, ports, log);
+    const int err = kernel_refresh(kernel, pool, ports, log);
 
     if (err)
-        kernel_stop(log);
+        kernel_stop(kernel, log);
     return err;
 }
 
@@ -58,9 +87,9 @@ uint64_t kernel_fingerprint(const struct pool *pool, struct io_return_ports port
     return nft_fingerprint(pool, ports);
 }
 
-void kernel_stop(const struct log *log)
+void kernel_stop(struct kernel *kernel, const struct log *log)
 {
-    nft_stop(log);
+    nft_stop(kernel->nft, log);
     netlink_stop(AF_INET, log);
     netlink_stop(AF_INET6, log);
 }

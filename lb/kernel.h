@@ -27,21 +27,32 @@
  */
 int kernel_claim(const struct log *log);
 
+/* The way to the kernel, kept open as long as something is set up (lb/nft.h). */
+struct kernel;
+
+/* NULL without memory. */
+struct kernel *kernel_create(void);
+
+/* Leaves what is set up. NULL is allowed. */
+void kernel_destroy(struct kernel *kernel);
+
 /*
  * Sets it all up, in place of whatever an earlier run left. 0 or a negative error, logged, after which
  * nothing of it is there.
  */
-int kernel_start(const struct pool *pool, struct io_return_ports ports, const struct log *log);
+int kernel_start(struct kernel *kernel, const struct pool *pool, struct io_return_ports ports,
+                 const struct log *log);
 
 /*
  * Brings what is set up into step with the changed pool, in one transaction. 0, or a negative error, logged,
  * after which the nft table is as it was.
  */
-int kernel_refresh(const struct pool *pool, struct io_return_ports ports, const struct log *log);
+int kernel_refresh(struct kernel *kernel, const struct pool *pool, struct io_return_ports ports,
+                   const struct log *log);
 
 /* Of all that kernel_start() and kernel_refresh() would write: as long as it stays the same neither is
  * needed. */
 uint64_t kernel_fingerprint(const struct pool *pool, struct io_return_ports ports);
 
 /* Removes it all. Needs no successful start: what is not there is no error. */
-void kernel_stop(const struct log *log);
+void kernel_stop(struct kernel *kernel, const struct log *log);

@@ -21,6 +21,10 @@ _Static_assert(PORTS_FIRST == 1024 && PORTS_LAST == 64511 && PORTS_RESERVED == 4
 
 #define FAMILY_COUNT 2
 
+struct nft {
+    struct nft_ctx *library;
+};
+
 /* One address family's share of the table. */
 struct family {
     int family;
@@ -59,8 +63,10 @@ static void put_vips(FILE *out, const struct pool *pool, int family)
 {
     size_t count = 0;
 
-    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
-        const struct addr *vip = pool_vip(&pool->services[s], family);
+    /* Not in the file's order, whose change is none for the kernel. */
+    for (size_t s = 0; s < pool->service_count; s++) {
+        const struct service *service = &pool->services[s];
+        const struct addr *vip = service->used ? pool_vip(service, family) : NULL;
         if (vip)
             put_element(out, vip, &count);
     }
@@ -186,29 +192,38 @@ static void put_ruleset(FILE *out, const struct pool *pool, struct io_return_por
     fprintf(out, "}\n");
 }
 
-/* The library's words, the first line of which says what is wrong; the others quote the command. */
-static void log_failure(struct nft_ctx *nft, const struct log *log)
+struct nft *nft_create(void)
 {
-    const char *text = nft_ctx_get_error_buffer(nft);
-
-    log_error(log, "nftables: %.*s", (int)strcspn(text, "\n"), text);
-}
-
-/* Runs commands in one transaction. A failure is logged if `log` is not NULL. */
-static int run(const char *commands, const struct log *log)
-{
-    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-    int err = ERR_LIBRARY;
+    struct nft *nft = calloc(1, sizeof *nft);
 
     if (!nft)
-        return -ENOMEM;
-    if (nft_ctx_buffer_error(nft) == 0 && nft_ctx_buffer_output(nft) == 0) {
-        err = nft_run_cmd_from_buffer(nft, commands) == 0 ? 0 : ERR_LIBRARY;
-        if (err)
-            log_failure(nft, log);
-    }
-    nft_ctx_free(nft);
-    return err;
+        return NULL;
+    nft->library = nft_ctx_new(NFT_CTX_DEFAULT);
+    if (nft->library && nft_ctx_buffer_error(nft->library) == 0 && nft_ctx_buffer_output(nft->library) == 0)
+        return nft;
+    nft_destroy(nft);
+    return NULL;
+}
+
+void nft_destroy(struct nft *nft)
+{
+    if (!nft)
+        return;
+    if (nft->library)
+        nft_ctx_free(nft->library);
+    free(nft);
+}
+
+/* Runs commands in one transaction. A failure is logged if `log` is not NULL: the first line of the library's
+ * words says what is wrong, the others quote the command. */
+static int run(struct nft *nft, const char *commands, const struct log *log)
+{
+    if (nft_run_cmd_from_buffer(nft->library, commands) == 0)
+        return 0;
+    const char *text = nft_ctx_get_error_buffer(nft->library); /* which begins a new one, too */
+    if (log)
+        log_error(log, "nftables: %.*s", (int)strcspn(text, "\n"), text);
+    return ERR_LIBRARY;
 }
 
 /* All commands that make the table, to be freed; NULL without memory. */
@@ -227,18 +242,19 @@ static char *ruleset_text(const struct pool *pool, struct io_return_ports ports,
     return NULL;
 }
 
-static int replace(const struct pool *pool, struct io_return_ports ports, bool anew, const struct log *log)
+static int replace(struct nft *nft, const struct pool *pool, struct io_return_ports ports, bool anew,
+                   const struct log *log)
 {
     char *text = ruleset_text(pool, ports, anew);
-    const int err = text ? run(text, log) : -ENOMEM;
+    const int err = text ? run(nft, text, log) : -ENOMEM;
 
     free(text);
     return err;
 }
 
-int nft_start(const struct pool *pool, struct io_return_ports ports, const struct log *log)
+int nft_start(struct nft *nft, const struct pool *pool, struct io_return_ports ports, const struct log *log)
 {
-    return replace(pool, ports, false, NULL) == 0 ? 0 : replace(pool, ports, true, log);
+    return replace(nft, pool, ports, false, NULL) == 0 ? 0 : replace(nft, pool, ports, true, log);
 }
 
 uint64_t nft_fingerprint(const struct pool *pool, struct io_return_ports ports)
@@ -250,7 +266,7 @@ uint64_t nft_fingerprint(const struct pool *pool, struct io_return_ports ports)
     return hash;
 }
 
-void nft_stop(const struct log *log)
+void nft_stop(struct nft *nft, const struct log *log)
 {
-    (void)run("add table inet " KERNEL_NFT_TABLE "\ndelete table inet " KERNEL_NFT_TABLE "\n", log);
+    (void)run(nft, "add table inet " KERNEL_NFT_TABLE "\ndelete table inet " KERNEL_NFT_TABLE "\n", log);
 }
