@@ -5,7 +5,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -22,10 +22,11 @@ UP, DOWN = 0, 1  # client to server, server to client
 
 @dataclass
 class Stream:
-    """One client and its server."""
+    """One client at one VIP, and its server."""
 
     address: str
     family: int
+    vip: str
     server: int
     seen: Datagram  # the client as its server sees it
     sent: list[int] = field(default_factory=lambda: [0, 0])
@@ -34,22 +35,31 @@ class Stream:
 
 class Steady:
     """A context manager: between its beginning and its end the clients and their servers send to each other, on port
-    4500. Each client has gone through a handshake before."""
+    4500. Each client has gone through a handshake before, with each of the VIPs. Meanwhile the ports 500 are free for
+    others to use, and all ports when it has been finished."""
 
-    def __init__(self, bench: Bench, clients: Iterable[int], families: Iterable[int], rate: int) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        clients: Iterable[int],
+        families: Iterable[int],
+        rate: int,
+        *,
+        vips: Iterable[Mapping[int, str]] = (VIP,),
+    ) -> None:
         self._rate = rate  # packets a second in each direction, of all clients together
-        self._servers = FakeServers(bench, families)
-        self._clients = {family: client_ports(bench, family) for family in families}
-        self.streams = [self._connect(client_address(number, family), family)
-                        for number in clients for family in families]
+        self.servers = FakeServers(bench, families)
+        self.clients = {family: client_ports(bench, family) for family in families}
+        self.streams = [self._connect(client_address(number, family), family, vip[family])
+                        for number in clients for family in families for vip in vips]
         self.longest_s = 0.0  # from sending to receiving
         self.astray: list[str] = []  # what came another way than it should
         self._ending = False
         self._thread = threading.Thread(target=self._run)
 
-    def _connect(self, address: str, family: int) -> Stream:
-        server, got = handshake(self._clients[family], self._servers, address, VIP[family])
-        return Stream(address, family, server, got)
+    def _connect(self, address: str, family: int, vip: str) -> Stream:
+        server, got = handshake(self.clients[family], self.servers, address, vip)
+        return Stream(address, family, vip, server, got)
 
     def __enter__(self) -> "Steady":
         self._thread.start()
@@ -58,11 +68,22 @@ class Steady:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending = True
-        self._thread.join()
-        for ports in (self._servers.ports, *self._clients.values()):
+        self.finish()
+        for ports in (self.servers.ports, *self.clients.values()):
             for port in ports.values():
                 port.close()
+
+    def finish(self) -> None:
+        """Stops sending, and waits for what is under way."""
+        self._ending = True
+        self._thread.join()
+
+    def check(self) -> None:
+        """Finishes; every packet must have arrived, once, where the client and its server were from the beginning."""
+        self.finish()
+        assert self.sent(), "nothing was sent: the test shows nothing"
+        assert not self.lost() and not self.doubled(), self.figure()
+        assert not self.astray, self.astray[:5]
 
     def sent(self) -> int:
         return sum(sum(stream.sent) for stream in self.streams)
@@ -100,15 +121,14 @@ class Steady:
         for direction in (UP, DOWN):
             data = messages.esp(TEXT.pack(number, direction, stream.sent[direction], time.monotonic()))
             if direction == UP:
-                to = (VIP[stream.family], 4500)
-                self._clients[stream.family][4500].send(data, to, source=stream.address)
+                self.clients[stream.family][4500].send(data, (stream.vip, 4500), source=stream.address)
             else:
-                self._servers.port(stream.server, 4500, stream.family).reply(stream.seen, data)
+                self.servers.port(stream.server, 4500, stream.family).reply(stream.seen, data)
             stream.sent[direction] += 1
 
     def _receive(self, timeout_s: float) -> None:
-        ports = [ports[4500] for ports in self._clients.values()]
-        ports += [port for (_, _, number), port in self._servers.ports.items() if number == 4500]
+        ports = [ports[4500] for ports in self.clients.values()]
+        ports += [port for (_, _, number), port in self.servers.ports.items() if number == 4500]
         for port in select.select(ports, [], [], timeout_s)[0]:
             found = port.poll()
             while found is not None:
@@ -119,10 +139,10 @@ class Steady:
         number, direction, packet, sent_s = TEXT.unpack(messages.esp_text(found.data))
         stream = self.streams[number]
         if direction == UP:
-            right = (port is self._servers.port(stream.server, 4500, stream.family)
+            right = (port is self.servers.port(stream.server, 4500, stream.family)
                      and found.source == stream.seen.source)
         else:
-            right = found.source == (VIP[stream.family], 4500) and found.destination == stream.address
+            right = found.source == (stream.vip, 4500) and found.destination == stream.address
         if not right:
             self.astray.append(f"packet {packet} of {stream.address}, direction {direction}: {found!r:.200}")
         stream.got[direction][packet] += 1
