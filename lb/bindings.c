@@ -136,7 +136,7 @@ void bindings_discard_pin(struct bindings *b, uint32_t pin)
     struct backend *backend = &b->pool->backends[p->backend];
 
     for (uint32_t session; (session = sessions_of_pin(b->tracking.sessions, pin)) != SESSION_NONE;)
-        sessions_remove(b->tracking.sessions, session);
+        tracking_forget(&b->tracking, session);
     backend->clients--;
     backend->clients_at[p->stage]--;
     pins_remove(b->pins, pin);

@@ -38,8 +38,7 @@ static struct handshake_counts *counts_of(const struct tracking *t, const struct
     return &t->pool->backends[story->backend].handshakes;
 }
 
-/* Out of the table, and out of its backend's books. */
-static void remove_session(struct tracking *t, uint32_t index)
+void tracking_forget(struct tracking *t, uint32_t index)
 {
     t->pool->backends[sessions_get(t->sessions, index)->story.backend].sessions--;
     sessions_remove(t->sessions, index);
@@ -158,7 +157,7 @@ void tracking_end(struct tracking *t, uint32_t index, uint64_t now_ms)
     count_end(t, &session->story);
     if (is_news(t, session))
         journal_note(t->journal, &entry);
-    remove_session(t, index);
+    tracking_forget(t, index);
 }
 
 bool tracking_end_of_pin(struct tracking *t, uint32_t pin, uint64_t now_ms)
@@ -183,7 +182,7 @@ void tracking_chosen(struct tracking *t, uint32_t chosen)
         const struct session *other = sessions_get(t->sessions, index);
         const uint32_t next = other->pin_next;
         if (index != chosen && header_spi_equal(&other->story.spi_i, &session->story.spi_i))
-            remove_session(t, index);
+            tracking_forget(t, index);
         index = next;
     }
 }

@@ -66,6 +66,10 @@ bool tracking_end_of_pin(struct tracking *t, uint32_t pin, uint64_t now_ms);
  */
 void tracking_chosen(struct tracking *t, uint32_t session);
 
+/* The session is out of the table as if it had never been: nothing is counted, and the journal has nothing of
+ * it. */
+void tracking_forget(struct tracking *t, uint32_t session);
+
 /* Notes in the journal that a packet of the client was refused; `reason` is an enum drop_reason. */
 void tracking_refused(struct tracking *t, uint16_t service, const struct endpoint *client, uint16_t reason,
                       uint64_t now_ms);
