@@ -12,8 +12,6 @@
 
 #include "base/err.h"
 
-#define DIRECTORY_MODE 0755
-
 struct need {
     unsigned capability;
     const char *name;
@@ -57,7 +55,8 @@ int privileges_check(const struct log *log)
     return err;
 }
 
-int privileges_make_directory(const char *path, const struct privileges_user *user, const struct log *log)
+int privileges_make_directory(const char *path, mode_t mode, const struct privileges_user *user,
+                              const struct log *log)
 {
     char *copy = strdup(path);
     int err = 0;
@@ -65,8 +64,8 @@ int privileges_make_directory(const char *path, const struct privileges_user *us
     if (!copy)
         return -ENOMEM;
     const char *directory = dirname(copy);
-    if (mkdir(directory, DIRECTORY_MODE) == 0) {
-        if (chown(directory, user->uid, user->gid) < 0 || chmod(directory, DIRECTORY_MODE) < 0)
+    if (mkdir(directory, mode) == 0) {
+        if (chown(directory, user->uid, user->gid) < 0 || chmod(directory, mode) < 0)
             err = -errno;
     } else if (errno != EEXIST) {
         err = -errno;

@@ -20,10 +20,11 @@ int privileges_find_user(const char *name, struct privileges_user *out);
 int privileges_check(const struct log *log);
 
 /*
- * Makes the directory that `path` lies in, if it is not there, and gives what it has made to the user, who
- * can then make files in it; a directory that is there stays as it is. 0, or -errno, logged.
+ * Makes the directory that `path` lies in, with that mode, if it is not there, and gives what it has made to
+ * the user, who can then make files in it; a directory that is there stays as it is. 0, or -errno, logged.
  */
-int privileges_make_directory(const char *path, const struct privileges_user *user, const struct log *log);
+int privileges_make_directory(const char *path, mode_t mode, const struct privileges_user *user,
+                              const struct log *log);
 
 /*
  * Becomes that user, unless `user` is NULL, and gives up every capability but CAP_NET_ADMIN, CAP_NET_RAW and

@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "config/config.h"
 
+#define SOCKET_DIRECTORY_MODE 0755
+#define STATE_DIRECTORY_MODE  0700
+
 static const char help[] =
     "usage: ikelb run [-c FILE] [-u NAME]\n"
     "\n"
@@ -46,7 +49,9 @@ static int drop_privileges(const struct config *config, const char *file, const 
     int err = 0;
 
     if (user)
-        err = privileges_make_directory(config->admin_socket, user, &log);
+        err = privileges_make_directory(config->admin_socket, SOCKET_DIRECTORY_MODE, user, &log);
+    if (user && !err && config->state_file[0] != '\0')
+        err = privileges_make_directory(config->state_file, STATE_DIRECTORY_MODE, user, &log);
     if (!err)
         err = privileges_drop(user, &log);
     if (!err && access(file, R_OK) < 0)

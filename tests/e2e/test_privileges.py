@@ -29,17 +29,18 @@ def test_root_is_dropped() -> None:
 
 
 def test_another_user() -> None:
-    """With --user it becomes that user as well, makes the directory of its socket for him, serves in both modes, opens
-    the ports of another VIP after a reload, and removes everything at its end."""
+    """With --user it becomes that user as well, makes the directories of its socket and its state for him, serves in both
+    modes, opens the ports of another VIP after a reload, saves its state, and removes everything else at its end."""
     with lab(clients=3, servers=2) as bench:
         before = snapshot(bench.topology.lb)
         user = pwd.getpwnam(USER)
         bench.start_servers()
         bench.workspace.directory.chmod(0o711)  # The user must get to what is below.
         own = bench.workspace.directory / "own" / "ikelb.sock"
+        state = bench.workspace.directory / "kept" / "state"
         for mode in ("transparent", "full-nat"):
             services = [service(bench.topology, mode)]
-            sections = {"admin": {"socket": str(own)}}
+            sections = {"admin": {"socket": str(own)}, "state": {"file": str(state)}}
             balancer = bench.start_balancer({"services": services, **sections}, ready=False, options=("--user", USER))
             balancer.socket = own
             balancer.wait_ready()
@@ -55,6 +56,8 @@ def test_another_user() -> None:
             equal(own.stat().st_uid, user.pw_uid, "owner of the socket")
             stop(bench)
             assert not own.exists(), "the socket is left behind"
+            equal([(path.stat().st_uid, path.stat().st_mode & 0o777) for path in (state.parent, state)],
+                  [(user.pw_uid, 0o700), (user.pw_uid, 0o600)], "owner and mode of the state and its directory")
             unchanged(before, snapshot(bench.topology.lb), "after SIGTERM")
 
 

@@ -13,6 +13,7 @@ from support import SECOND_VIP, all_connected, equal, ikelb, lab, wait_for
 from test_privileges import KEPT
 from vpnlab.balancer import service, yaml
 from vpnlab.bench import Bench
+from vpnlab.topology import client_address
 
 CONFIG = "/etc/ikelb/ikelb.yaml"
 TOKEN = "/etc/ikelb/token"
@@ -43,7 +44,7 @@ def test_installation() -> None:
             check_restart(bench, machine)
             check_upgrade(bench, machine, package.higher(deb, bench.workspace.directory))
             check_stop(bench, machine, before)
-            machine.run("systemctl", "start", "ikelb")
+            check_start(bench, machine)
             check_removal(bench, machine, before)
             check_purge(machine, clean, needed)
 
@@ -177,16 +178,24 @@ def check_stop(bench: Bench, machine: Machine, before: object) -> None:
     machine.run("systemctl", "stop", "ikelb")
     unchanged(before, snapshot(bench.topology.lb), "after systemctl stop")
     assert not machine.path("/run/ikelb").exists(), "/run/ikelb is left"
+    equal(machine.run("stat", "-c", "%U:%G %a", "/var/lib/ikelb/state").strip(), "ikelb:ikelb 600", "the state")
     said = machine.run("journalctl", "--unit", "ikelb", "--output", "cat")
     complaints = [line for line in said.splitlines() if re.match(r"\S+ (warn|error) ", line)]
     equal([line for line in complaints if " reload: " not in line], [], "complaints of a hardened daemon")
 
 
+def check_start(bench: Bench, machine: Machine) -> None:
+    """What was saved at the stop is known after the start, and the tunnels go on."""
+    machine.run("systemctl", "start", "ikelb")
+    known = {client["address"] for client in json.loads(machine.run("ikelb", "clients", "--json"))["clients"]}
+    equal(known, {client_address(number) for number in range(1, 6)}, "clients that are known after a stop")
+    wait_up(machine)
+    connect(bench, 6)
+
+
 def check_removal(bench: Bench, machine: Machine, before: object) -> None:
     """`apt remove` stops the daemon and keeps the configuration."""
-    wait_up(machine)
     equal(own_parts(snapshot(bench.topology.lb))["table"], 1, "tables of ikelb's")
-    connect(bench, 6)
     machine.run("apt-get", "-qq", "remove", "--yes", "ikelb")
     unchanged(before, snapshot(bench.topology.lb), "after apt remove")
     equal(machine.run("systemctl", "show", "--value", "--property=ActiveState", "ikelb").strip(), "inactive",
