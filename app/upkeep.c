@@ -68,9 +68,10 @@ static void check_suspicions(struct upkeep *upkeep)
 
     for (size_t i = 0; i < pool->backend_count; i++) {
         const struct backend *backend = &pool->backends[i];
-        if (backend->used && backend->passive.suspicion != upkeep->suspicions[i])
+        const enum suspicion now = backend->used ? backend->passive.suspicion : SUSPICION_NONE;
+        if (backend->used && now != upkeep->suspicions[i])
             log_suspicion(upkeep->log, pool->services[backend->service].name, backend);
-        upkeep->suspicions[i] = backend->passive.suspicion;
+        upkeep->suspicions[i] = now;
     }
 }
 
@@ -95,10 +96,12 @@ void upkeep_check_alarms(struct upkeep *upkeep)
 
     check_suspicions(upkeep); /* the alarm does not name the backend */
     check_drains(upkeep);
-    for (uint16_t i = pool->first_service; i != POOL_NONE; i = pool->services[i].next) {
+    for (size_t i = 0; i < pool->service_count; i++) {
         const struct service *service = &pool->services[i];
-        if (service->removed)
-            continue; /* that it takes no new clients is no alarm */
+        if (!service->used || service->removed) {
+            upkeep->alarms[i] = 0; /* it takes no new clients, and what comes to this index begins anew */
+            continue;
+        }
         const uint32_t on = alarms_of(pool, service, uv_now(upkeep->loop));
         const uint32_t changed = on ^ upkeep->alarms[i];
         for (int alarm = 0; alarm < ALARM_COUNT; alarm++) {
