@@ -55,11 +55,20 @@ size_t routes_refresh(struct bindings *b, size_t first, size_t count, const stru
     return i < b->pool->backend_count ? i : 0;
 }
 
+/* Also one whose service has had addresses of its own so far. */
+static bool is_unknown(const struct bindings *b, const struct backend *backend)
+{
+    const struct service *service = &b->pool->services[backend->service];
+    const bool needs_source = service->mode == CONFIG_MODE_FULL_NAT && service->snat_count == 0;
+
+    return backend->mtu == 0 || (needs_source && backend->source == SNAT_NONE);
+}
+
 void routes_refresh_new(struct bindings *b, const struct log *log)
 {
     for (size_t i = 0; i < b->pool->backend_count; i++) {
         struct backend *backend = &b->pool->backends[i];
-        if (backend->used && backend->mtu == 0 && !backend->unroutable)
+        if (backend->used && !backend->unroutable && is_unknown(b, backend))
             refresh(b, backend, log);
     }
 }

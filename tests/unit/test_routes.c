@@ -117,13 +117,35 @@ static void test_what_was_known_stays(void **state)
     end(&f);
 }
 
+/* As after a reload: what is known is not asked for again, and who has lost his addresses gets the route's.
+ */
+static void test_only_what_is_new(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    struct backend *b = f.net.pool->backends;
+    routes_refresh_new(&f.net.dp.bindings, &f.log);
+    assert_true(b[0].mtu && b[2].mtu && b[3].mtu && b[1].unroutable);
+    b[0].mtu = b[2].mtu = b[3].mtu = 1234;
+    b[1].addr = support_addr("127.0.0.1"); /* its turn comes with routes_refresh() */
+    routes_refresh_new(&f.net.dp.bindings, &f.log);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(b[i].mtu, i == 1 ? 0 : 1234);
+    f.net.pool->services[1].snat_count = 0;
+    routes_refresh_new(&f.net.dp.bindings, &f.log);
+    assert_int_equal(b[2].source, b[0].source);
+    assert_int_equal(b[3].source, SNAT_NONE);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_routes_say),
-        cmocka_unit_test(test_news_are_logged_once),
-        cmocka_unit_test(test_in_slices),
-        cmocka_unit_test(test_what_was_known_stays),
+        cmocka_unit_test(test_what_routes_say),  cmocka_unit_test(test_news_are_logged_once),
+        cmocka_unit_test(test_in_slices),        cmocka_unit_test(test_what_was_known_stays),
+        cmocka_unit_test(test_only_what_is_new),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
