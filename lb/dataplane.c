@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lb/forward.h"
 #include "lb/hints.h"
@@ -37,7 +38,10 @@ static int index_servers(struct dataplane *dp)
     }
     if (any_shared && !dp->hints)
         dp->hints = hints_create(dp->seed);
-    return any_shared && !dp->hints ? -ENOMEM : 0;
+    if (!any_shared || dp->hints)
+        return 0;
+    memset(dp->is_shared, 0, POOL_BACKENDS_MAX * sizeof *dp->is_shared); /* a running daemon goes on */
+    return -ENOMEM;
 }
 
 int dataplane_refresh(struct dataplane *dp)

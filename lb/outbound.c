@@ -60,6 +60,15 @@ static void learn_from_backend(struct dataplane *dp, const struct packet *packet
         (void)handshake_from_backend(b, flow, datagram, now_ms);
 }
 
+/* A hint is older than a reload may be: its index may be nobody's, or another's by now. */
+static bool is_transparent_at(const struct pool *pool, uint16_t index, uint16_t server)
+{
+    const struct backend *backend = &pool->backends[index];
+
+    return backend->used && backend->server == server &&
+           pool->services[backend->service].mode == CONFIG_MODE_TRANSPARENT;
+}
+
 /*
  * The transparent backend that a reply without a flow comes from, or POOL_NONE. Where several services share
  * the server it is the one that the client was last sent to; if that is not known either, the first is as
@@ -73,8 +82,7 @@ static uint16_t replying_backend(const struct dataplane *dp, const struct packet
     if (!dp->is_shared[server])
         return dp->transparent_backend[server];
     const uint16_t hint = hints_find(dp->hints, &key);
-    *is_sure = hint != HINTS_NONE && dp->bindings.pool->backends[hint].used &&
-               dp->bindings.pool->backends[hint].server == server;
+    *is_sure = hint != HINTS_NONE && is_transparent_at(dp->bindings.pool, hint, server);
     return *is_sure ? hint : dp->transparent_backend[server];
 }
 
