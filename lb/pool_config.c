@@ -266,6 +266,13 @@ static void apply_service(struct pool *pool, uint16_t index, const struct config
     service->removed = false;
 }
 
+/* What was saved up under other weights would give one of them many turns one after the other. */
+static void begin_turns_anew(struct pool *pool, uint16_t service)
+{
+    for (uint16_t i = pool->services[service].first_backend; i != POOL_NONE; i = pool->backends[i].next)
+        pool->backends[i].round_robin = 0;
+}
+
 static void append_service(struct plan *plan, uint16_t index)
 {
     struct service *service = &plan->pool->services[index];
@@ -326,12 +333,17 @@ static void execute(struct plan *plan, const struct config *config)
     plan->service_end = &pool->first_service;
     for (size_t s = 0; s < config->service_count; s++) {
         const struct config_service *service = &config->services[s];
+        bool is_reweighted = false;
         apply_service(pool, plan->services[s], service, plan->notes);
         append_service(plan, plan->services[s]);
         for (size_t i = 0; i < service->backend_count; i++, planned++) {
+            const struct backend *backend = &pool->backends[plan->backends[planned]];
+            is_reweighted |= backend->used && backend->weight != service->backends[i].weight;
             apply_backend(pool, plan->backends[planned], &service->backends[i], plan->services[s]);
             append_backend(plan, plan->backends[planned]);
         }
+        if (is_reweighted)
+            begin_turns_anew(pool, plan->services[s]);
     }
     for (uint16_t s = 0; s < pool->service_count; s++)
         if (pool->services[s].used && !plan->service_taken[s])

@@ -313,6 +313,25 @@ static void test_longest_names(void **state)
     pool_destroy(f.pool);
 }
 
+/* Neither of two equals gets a thousand clients one after the other, only because both had more weight. */
+static void test_other_weights_begin_turns_anew(void **state)
+{
+    struct support_service changed[] = {vpn, full};
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    f.pool->backends[0].round_robin = 1000;
+    f.pool->backends[1].round_robin = -1000;
+    f.pool->backends[2].round_robin = 5;
+    changed[0].backends[0].weight = changed[0].backends[1].weight = 1;
+    assert_int_equal(apply(&f, changed, 2), 0);
+    assert_int_equal(f.pool->backends[0].round_robin, 0);
+    assert_int_equal(f.pool->backends[1].round_robin, 0);
+    assert_int_equal(f.pool->backends[2].round_robin, 5); /* the other service's go on */
+    pool_destroy(f.pool);
+}
+
 struct state_case {
     enum config_state file;     /* at first */
     enum config_state operator; /* what is said then */
@@ -610,6 +629,7 @@ int main(void)
         cmocka_unit_test(test_removed_and_revived),
         cmocka_unit_test(test_names_stay_unique),
         cmocka_unit_test(test_longest_names),
+        cmocka_unit_test(test_other_weights_begin_turns_anew),
         cmocka_unit_test(test_state_of_operator_and_file),
         cmocka_unit_test(test_what_stays_is_noted),
         cmocka_unit_test(test_services_neither_join_nor_part),
