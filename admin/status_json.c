@@ -7,8 +7,8 @@
 #include "lb/passive.h"
 
 /*
- * Where the writer stands: before the document (`begun` false), or before backend `backend` of service
- * `service`. A reload between two slices changes what follows, as indices stay what they are.
+ * Where the writer stands, and what it writes: the lists of the pool as they were at the beginning, since a
+ * reload between two slices may put them into another order. What has gone since is left out.
  */
 struct walk {
     const struct dataplane *dp;
@@ -18,8 +18,11 @@ struct walk {
     bool any_service; /* has been written */
     bool any_backend; /* of the service */
     bool inside;      /* the service's head has been written */
-    uint16_t service; /* POOL_NONE: none is left */
-    uint16_t backend; /* of the service; POOL_NONE: none is left */
+    size_t service;   /* in services[] */
+    size_t backend;   /* in backends[] */
+    size_t service_count;
+    uint16_t services[POOL_SERVICES_MAX];
+    uint16_t backends[POOL_BACKENDS_MAX + POOL_SERVICES_MAX]; /* POOL_NONE after those of each service */
 };
 
 static json_t *table(uint32_t entries, uint32_t capacity)
@@ -161,31 +164,63 @@ static int open_object(FILE *out, json_t *head, const char *list)
     return err;
 }
 
+static void note_order(struct walk *w)
+{
+    const struct pool *pool = w->dp->bindings.pool;
+    size_t at = 0;
+
+    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
+        w->services[w->service_count++] = s;
+        for (uint16_t i = pool->services[s].first_backend; i != POOL_NONE; i = pool->backends[i].next)
+            w->backends[at++] = i;
+        w->backends[at++] = POOL_NONE;
+    }
+}
+
+/* The next of the service's backends that is there yet; POOL_NONE after the last. */
+static uint16_t next_backend(struct walk *w)
+{
+    const struct pool *pool = w->dp->bindings.pool;
+    uint16_t index;
+
+    do
+        index = w->backends[w->backend++];
+    while (index != POOL_NONE &&
+           (!pool->backends[index].used || pool->backends[index].service != w->services[w->service]));
+    return index;
+}
+
+static void skip_gone_services(struct walk *w)
+{
+    const struct pool *pool = w->dp->bindings.pool;
+
+    for (; w->service < w->service_count && !pool->services[w->services[w->service]].used; w->service++)
+        while (next_backend(w) != POOL_NONE)
+            ;
+}
+
 /* The service's head, or its next backend, or its end. */
 static int write_next(struct walk *w, FILE *out)
 {
     const struct pool *pool = w->dp->bindings.pool;
-    const struct service *service = &pool->services[w->service];
 
     if (!w->inside) {
         if (w->any_service)
             fputc(',', out);
         w->inside = w->any_service = true;
         w->any_backend = false;
-        w->backend = service->first_backend;
-        return open_object(out, service_head(w, service), "backends");
+        return open_object(out, service_head(w, &pool->services[w->services[w->service]]), "backends");
     }
-    if (w->backend != POOL_NONE) {
-        const struct backend *backend = &pool->backends[w->backend];
+    const uint16_t backend = next_backend(w);
+    if (backend != POOL_NONE) {
         if (w->any_backend)
             fputc(',', out);
         w->any_backend = true;
-        w->backend = backend->next;
-        return body_write_json(out, backend_json(backend), 0);
+        return body_write_json(out, backend_json(&pool->backends[backend]), 0);
     }
     fputs("]}", out);
     w->inside = false;
-    w->service = service->next;
+    w->service++;
     return 0;
 }
 
@@ -198,11 +233,16 @@ static int next_slice(void *state, FILE *out)
         err = open_object(out, document_head(w), "services");
         w->begun = true;
     }
-    for (int rows = 0; !err && rows < BODY_SLICE_ROWS && w->service != POOL_NONE; rows++)
+    for (int rows = 0; !err && rows < BODY_SLICE_ROWS; rows++) {
+        if (!w->inside)
+            skip_gone_services(w);
+        if (w->service == w->service_count)
+            break;
         err = write_next(w, out);
+    }
     if (err)
         return err;
-    if (w->service != POOL_NONE)
+    if (w->service < w->service_count)
         return BODY_MORE;
     fputs("]}", out);
     return BODY_END;
@@ -214,8 +254,8 @@ int status_json(const struct dataplane *dp, uint64_t started_ms, uint64_t now_ms
 
     if (!w)
         return -ENOMEM;
-    *w = (struct walk){
-        .dp = dp, .started_ms = started_ms, .now_ms = now_ms, .service = dp->bindings.pool->first_service};
+    *w = (struct walk){.dp = dp, .started_ms = started_ms, .now_ms = now_ms};
+    note_order(w);
     *out = (struct body){.next = next_slice, .destroy = free, .state = w};
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "admin/status_json.h"
+#include "lb/pool_config.h"
 #include "tests/unit/support.h"
 
 static const struct support_service services[] = {
@@ -208,12 +209,140 @@ static void test_slices(void **state)
     free(many);
 }
 
+/* Eight services with eight backends each, "s0" with "b0" to "b7" and so on; from the last to the first if
+ * `reversed`. */
+static void crowd(struct support_service out[8], bool reversed)
+{
+    static char names[8][16], vips[8][32], backends[8][16], addresses[8][32];
+
+    for (int s = 0; s < 8; s++) {
+        snprintf(names[s], sizeof names[s], "s%d", s);
+        snprintf(vips[s], sizeof vips[s], "192.0.2.%d", s);
+        snprintf(backends[s], sizeof backends[s], "b%d", s);
+        snprintf(addresses[s], sizeof addresses[s], "10.0.0.%d", s);
+    }
+    for (int i = 0; i < 8; i++) {
+        const int s = reversed ? 7 - i : i;
+        out[i] = (struct support_service){.name = names[s], .vips = {vips[s]}};
+        for (int k = 0; k < 8; k++)
+            out[i].backends[k] = (struct support_backend){.name = backends[reversed ? 7 - k : k],
+                                                          .address = addresses[reversed ? 7 - k : k]};
+    }
+}
+
+static void apply(struct support_net *net, const struct support_service *changed, size_t count)
+{
+    struct config *config = support_config(changed, count);
+
+    assert_int_equal(pool_config_apply(net->pool, config, NULL), 0);
+    config_destroy(config);
+}
+
+static void ignore_gone(void *ctx, uint16_t backend)
+{
+    (void)ctx;
+    (void)backend;
+}
+
+/* What happens between two slices. */
+enum between { TURN_ROUND, REMOVE, REMOVE_AND_GO, REPLACE, BETWEEN_COUNT };
+
+static void change(struct support_net *net, enum between between)
+{
+    struct support_service changed[8];
+
+    crowd(changed, between == TURN_ROUND);
+    if (between == TURN_ROUND) {
+        apply(net, changed, 8);
+        return;
+    }
+    changed[5].backends[4].name = NULL; /* half of it */
+    apply(net, changed, 6);
+    if (between == REMOVE)
+        return;
+    assert_true(pool_config_collect(net->pool, ignore_gone, NULL));
+    if (between == REMOVE_AND_GO)
+        return;
+    net->pool->service_hand = 6;
+    net->pool->backend_hand = 44; /* where the other half was */
+    changed[6] = changed[5];
+    changed[6].name = "other";
+    changed[6].vips[0] = "192.0.2.99";
+    apply(net, changed, 7);
+    assert_true(net->pool->services[6].used && net->pool->backends[44].service == 6);
+}
+
+/*
+ * Nobody is there twice, no one under a service that is not his, and nobody is missing who was there all the
+ * time; nor is anybody there who has gone `early`, before his turn came.
+ */
+static void check_whole(const json_t *document, enum between between, bool early)
+{
+    static const size_t counts[BETWEEN_COUNT] = {
+        [TURN_ROUND] = 8, [REMOVE] = 8, [REMOVE_AND_GO] = 6, [REPLACE] = 7};
+    const json_t *list = json_object_get(document, "services");
+    size_t s, k;
+    json_t *service, *backend;
+    unsigned seen[8][8] = {{0}};
+
+    assert_in_range(json_array_size(list), counts[between], early ? counts[between] : 8);
+    json_array_foreach(list, s, service)
+    {
+        const char *name = json_string_value(json_object_get(service, "name"));
+        if (strcmp(name, "other") == 0) /* whose index a service had that has gone */
+            continue;
+        json_array_foreach(json_object_get(service, "backends"), k, backend)
+        {
+            const char *own = json_string_value(json_object_get(backend, "name"));
+            seen[name[1] - '0'][own[1] - '0']++;
+        }
+    }
+    for (s = 0; s < 8; s++)
+        for (k = 0; k < 8; k++) {
+            const bool stays = s < 5 || (s == 5 && k < 4) || between == TURN_ROUND || between == REMOVE;
+            assert_in_range(seen[s][k], stays, early ? stays : 1);
+        }
+}
+
+static void test_reload_between_slices(void **state)
+{
+    struct support_service many[8];
+
+    (void)state;
+    crowd(many, false);
+    for (int between = 0; between < BETWEEN_COUNT; between++) {
+        int slices = 1;
+        for (int at = 0; at < slices; at++) {
+            struct support_net net;
+            struct body body;
+            char *text = NULL;
+            size_t len = 0;
+            support_net_init(&net, many, 8, 10);
+            assert_int_equal(status_json(&net.dp, 0, 0, &body), 0);
+            FILE *out = open_memstream(&text, &len);
+            assert_non_null(out);
+            for (slices = 1; body.next(body.state, out) == BODY_MORE; slices++)
+                if (slices == at + 1)
+                    change(&net, (enum between)between);
+            fclose(out);
+            body.destroy(body.state);
+            json_t *document = json_loads(text, 0, NULL);
+            assert_non_null(document);
+            check_whole(document, (enum between)between, at == 0);
+            json_decref(document);
+            free(text);
+            support_net_deinit(&net);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document),
         cmocka_unit_test(test_drops_by_reason),
         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_reload_between_slices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
