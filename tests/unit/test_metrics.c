@@ -4,6 +4,7 @@
 
 #include "admin/metrics.h"
 #include "lb/alarms.h"
+#include "lb/pool_config.h"
 #include "tests/unit/support.h"
 
 static const struct support_service services[] = {
@@ -361,6 +362,75 @@ static void test_slices(void **state)
     free(net);
 }
 
+static void ignore_gone(void *ctx, uint16_t backend)
+{
+    (void)ctx;
+    (void)backend;
+}
+
+static void apply(struct support_net *net, const struct support_service *changed, size_t count)
+{
+    struct config *config = support_config(changed, count);
+
+    assert_int_equal(pool_config_apply(net->pool, config, NULL), 0);
+    (void)pool_config_collect(net->pool, ignore_gone, NULL);
+    config_destroy(config);
+}
+
+/* Each sample's name and labels stand there once. */
+static void check_unique(const char *text)
+{
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        const size_t len = strcspn(line, "\n");
+        const size_t key = len - (size_t)(strchr(line, '\n') - (const char *)memrchr(line, ' ', len));
+        for (const char *other = line + len + 1; *line != '#' && *other; other += strcspn(other, "\n") + 1)
+            if (strncmp(line, other, key + 1) == 0)
+                fail_msg("twice: %.*s", (int)len, line);
+    }
+}
+
+/* While it is written backends and services go, and others come to their indices. */
+static void test_reloads_between_slices(void **state)
+{
+    struct support_service changed[2] = {services[0], services[1]};
+    const struct histogram lag = {0};
+    struct support_net net;
+    struct body body;
+    size_t families, whole, len = 0;
+    char *text = NULL;
+    int slices = 1;
+
+    (void)state;
+    support_net_init(&net, services, 2, 100);
+    const struct metrics_source source = {.dp = &net.dp, .loop_lag = &lag, .saving = &saving};
+    text = metrics_of(&net.dp, &lag, 0);
+    (void)read_text(text, &whole);
+    free(text);
+    text = NULL;
+    assert_int_equal(metrics_body(&source, &body), 0);
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    for (; body.next(body.state, out) == BODY_MORE; slices++) {
+        changed[0].vips[0] = slices % 3 ? services[0].vips[0] : "203.0.113.77";
+        apply(&net, slices % 2 ? changed : changed + 1, slices % 2 ? 2 : 1);
+    }
+    fclose(out);
+    body.destroy(body.state);
+    assert_true(slices > 3);
+    assert_true(read_text(text, &families) > 0);
+    assert_int_equal(families, whole);
+    free(text);
+
+    apply(&net, changed, 1); /* of what has gone nothing is told, though it had an index */
+    text = metrics_of(&net.dp, &lag, 0);
+    char label[128];
+    snprintf(label, sizeof label, "service=\"%s\"", services[1].name);
+    assert_null(strstr(text, label));
+    check_unique(text);
+    free(text);
+    support_net_deinit(&net);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -370,6 +440,7 @@ int main(void)
         TEST(test_values),
         TEST(test_clients),
         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_reloads_between_slices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
