@@ -151,6 +151,7 @@ static struct place lead(struct model *m, uint32_t pin, const struct packet *p, 
     } else if (model_steer_opens(d) && pool_is_draining(&m->pool->backends[pinned->backend]) &&
                is_at_rest(m, pin)) {
         const uint16_t next = ask_schedule(m, p->service, &key);
+        m->rested += next != POOL_NONE;
         if (next != POOL_NONE)
             pinned->backend = next;
     } else if (model_steer_opens(d) && must_fail_over(m, pin, d)) {
@@ -158,6 +159,7 @@ static struct place lead(struct model *m, uint32_t pin, const struct packet *p, 
         if (next != POOL_NONE)
             pinned->backend = next;
     }
+    m->kept += model_steer_opens(d) && pool_is_draining(&m->pool->backends[pinned->backend]);
     return (struct place){.backend = pinned->backend, .pin = pin, .session = MODEL_NONE};
 }
 

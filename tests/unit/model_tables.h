@@ -98,6 +98,8 @@ struct model {
     struct model_session sessions[MODEL_ENTRIES_MAX];
     struct model_passive passive[MODEL_BACKENDS];
     uint64_t conflicts;
+    uint64_t rested; /* clients that went from a draining backend, since they were at rest ... */
+    uint64_t kept;   /* ... and handshakes there of clients that were not */
     uint64_t failovers;
     uint64_t roams[ROAM_COUNT];
 };

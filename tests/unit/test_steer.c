@@ -97,6 +97,79 @@ static void test_when_a_pin_moves(void **state)
     }
 }
 
+#define REST_MS (3600000 / STEER_REST_PART) /* of the service's idle timeout, one hour */
+
+struct rest_case {
+    uint32_t half_open_timeout_ms; /* 0: the usual 30 s */
+    bool has_flow;
+    bool is_removed; /* instead of told to drain */
+    bool is_init;
+    uint64_t quiet_ms;
+    bool moves;
+};
+
+/* A client at a draining backend goes elsewhere only with a new handshake, after a rest. */
+static const struct rest_case rest_cases[] = {
+    {0, true, false, true, REST_MS - 1, false},
+    {0, true, false, true, REST_MS, true},
+    {0, true, false, false, REST_MS, false},
+    {0, false, false, true, REST_MS - 1, false},
+    {0, false, false, true, REST_MS, true},
+    {0, true, true, true, REST_MS - 1, false},
+    {0, true, true, true, REST_MS, true},
+    {REST_MS + 5000, true, false, true, REST_MS + 4999, false},
+    {REST_MS + 5000, true, false, true, REST_MS + 5000, true},
+    {REST_MS + 5000, false, false, true, REST_MS + 4999, false},
+    {REST_MS + 5000, false, false, true, REST_MS + 5000, true},
+};
+
+static void test_who_rests_leaves_a_drain(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rest_cases / sizeof rest_cases[0]; i++) {
+        const struct rest_case *t = &rest_cases[i];
+        struct support_service own = service;
+        struct support_net net;
+        own.half_open_timeout_ms = t->half_open_timeout_ms;
+        support_net_init(&net, &own, 1, 64);
+        const struct steer_choice before = ask(&net, 1, true, true);
+        if (t->has_flow)
+            support_add_flow(&net.dp.bindings, client_of(1), IKE_PORT_500, before.backend, net.now_ms);
+        struct backend *backend = &net.pool->backends[before.backend];
+        backend->removed = t->is_removed;
+        backend->state = t->is_removed ? CONFIG_STATE_ENABLED : CONFIG_STATE_DRAIN;
+        net.now_ms += t->quiet_ms;
+        const struct steer_choice after = ask(&net, 1, t->is_init, true);
+        assert_int_equal(after.pin, before.pin);
+        assert_int_equal(after.backend != before.backend, t->moves);
+        support_net_deinit(&net);
+    }
+}
+
+/* One of the two latest flows that is not quiet is enough to stay; so is it if there is nowhere to go. */
+static void test_who_does_not_rest_stays(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    support_net_init(&net, &service, 1, 64);
+    struct bindings *b = &net.dp.bindings;
+    const struct steer_choice held = ask(&net, 1, true, true);
+    support_add_flow(b, client_of(1), IKE_PORT_500, held.backend, net.now_ms);
+    const uint32_t natt = support_add_flow(b, client_of(1), IKE_PORT_4500, held.backend, net.now_ms);
+    net.pool->backends[held.backend].state = CONFIG_STATE_DRAIN;
+    net.now_ms += REST_MS;
+    flows_get(b->flows, natt)->seen_ms = (uint32_t)net.now_ms - REST_MS + 1;
+    assert_int_equal(ask(&net, 1, true, true).backend, held.backend);
+    net.now_ms++;
+    for (int i = 0; i < 3; i++)
+        net.pool->backends[i].state = CONFIG_STATE_DRAIN;
+    assert_int_equal(ask(&net, 1, true, true).backend, held.backend); /* all drain */
+    net.pool->backends[(held.backend + 1) % 3].state = CONFIG_STATE_ENABLED;
+    assert_int_equal(ask(&net, 1, true, true).backend, (held.backend + 1) % 3);
+    support_net_deinit(&net);
+}
+
 static void test_no_backend(void **state)
 {
     struct support_net net;
@@ -476,6 +549,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_new_client_is_pinned),
         cmocka_unit_test(test_when_a_pin_moves),
+        cmocka_unit_test(test_who_rests_leaves_a_drain),
+        cmocka_unit_test(test_who_does_not_rest_stays),
         cmocka_unit_test(test_no_backend),
         cmocka_unit_test(test_a_keepalive_leaves_no_trace),
         cmocka_unit_test(test_without_room_by_source_hash),
