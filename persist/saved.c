@@ -343,29 +343,32 @@ static enum saved_fault read_header(const uint8_t *data, struct saved_header *ou
     return cursor_u64(&c) == XXH3_64bits(data, HEADER_SUMMED) ? SAVED_FAULT_NONE : SAVED_FAULT_HEADER;
 }
 
+/* Is it a file of this version, with a whole header? */
+static enum saved_fault verify_begin(const uint8_t *data, size_t len, uint32_t *version)
+{
+    struct cursor c = cursor_over(data, len);
+
+    if (len == 0)
+        return SAVED_FAULT_EMPTY;
+    if (memcmp(data, MAGIC, len < sizeof MAGIC ? len : sizeof MAGIC) != 0)
+        return SAVED_FAULT_FOREIGN;
+    (void)cursor_bytes(&c, sizeof MAGIC);
+    *version = cursor_u32(&c);
+    if (!c.failed && *version < SAVED_VERSION)
+        return SAVED_FAULT_OLDER;
+    if (!c.failed && *version > SAVED_VERSION)
+        return SAVED_FAULT_NEWER;
+    return len < SAVED_HEADER_BYTES ? SAVED_FAULT_TRUNCATED : SAVED_FAULT_NONE;
+}
+
 /* What can be seen of a file without its blocks. */
 static struct saved_verdict verify_header(const uint8_t *data, size_t len)
 {
     struct saved_verdict verdict = {.offset = len};
-    struct cursor c = cursor_over(data, len);
-    const size_t magic = len < sizeof MAGIC ? len : sizeof MAGIC;
 
-    if (len == 0) {
-        verdict.fault = SAVED_FAULT_EMPTY;
-    } else if (memcmp(data, MAGIC, magic) != 0) {
-        verdict.fault = SAVED_FAULT_FOREIGN;
-    } else {
-        (void)cursor_bytes(&c, sizeof MAGIC);
-        verdict.version = cursor_u32(&c);
-        if (c.failed)
-            verdict.fault = SAVED_FAULT_TRUNCATED;
-        else if (verdict.version != SAVED_VERSION)
-            verdict.fault = verdict.version < SAVED_VERSION ? SAVED_FAULT_OLDER : SAVED_FAULT_NEWER;
-        else if (len < SAVED_HEADER_BYTES)
-            verdict.fault = SAVED_FAULT_TRUNCATED;
-        else
-            verdict.fault = read_header(data, &verdict.header);
-    }
+    verdict.fault = verify_begin(data, len, &verdict.version);
+    if (verdict.fault == SAVED_FAULT_NONE)
+        verdict.fault = read_header(data, &verdict.header);
     if (verdict.fault == SAVED_FAULT_NONE && len < verdict.header.length)
         verdict.fault = SAVED_FAULT_TRUNCATED;
     if (verdict.fault == SAVED_FAULT_NONE && len > verdict.header.length) {

@@ -23,8 +23,8 @@
 #define SAVED_VERSION 1
 
 #define SAVED_HEADER_BYTES 44
-#define SAVED_BLOCK_BYTES  (128U * 1024U) /* the most that a block takes, its frame included */
-#define SAVED_RECORD_MAX   128            /* bytes of the longest record */
+#define SAVED_BLOCK_BYTES  ((size_t)128 * 1024) /* the most that a block takes, its frame included */
+#define SAVED_RECORD_MAX   128                  /* bytes of the longest record */
 #define SAVED_VIPS_MAX     2
 
 /* The most that is read: some 200 bytes each for ten million clients, and some more. */
