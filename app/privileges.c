@@ -132,13 +132,14 @@ static int change_user(const struct privileges_user *user, const struct log *log
 int privileges_drop(const struct privileges_user *user, const struct log *log)
 {
     const bool changes = user && (user->uid != geteuid() || user->gid != getegid());
-    int err = 0;
+    int err = capng_get_caps_process() < 0 ? -EPERM : 0;
+    const bool is_due = !err && (changes || holds_more());
 
-    if (capng_get_caps_process() < 0)
+    if (is_due && bound_capabilities() != 0)
         err = -EPERM;
-    else if (changes)
-        err = bound_capabilities() != 0 ? -EPERM : change_user(user, log);
-    else if (holds_more() && (bound_capabilities() != 0 || capng_apply(CAPNG_SELECT_CAPS) != 0))
+    if (!err && changes)
+        err = change_user(user, log);
+    else if (!err && is_due && capng_apply(CAPNG_SELECT_CAPS) != 0)
         err = -EPERM;
     if (!err && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         err = -errno;

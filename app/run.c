@@ -1,5 +1,6 @@
 #include "app/run.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ static int drop_privileges(const struct config *config, const char *file, const 
     const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
     int err = 0;
 
+    assert(file); /* an option that needs an argument has one */
     if (user)
         err = privileges_make_directory(config->admin_socket, SOCKET_DIRECTORY_MODE, user, &log);
     if (user && !err && config->state_file[0] != '\0')

@@ -10,7 +10,8 @@ struct server_slot {
 };
 
 /* Half full at most, so that every search ends soon. */
-#define SERVER_SLOTS (2 * POOL_BACKENDS_MAX)
+#define SERVER_SLOTS 4096
+_Static_assert(SERVER_SLOTS >= 2 * POOL_BACKENDS_MAX, "or searches become long");
 _Static_assert((SERVER_SLOTS & (SERVER_SLOTS - 1)) == 0, "a hash is masked with it");
 
 struct pool *pool_create(void)

@@ -71,8 +71,10 @@ struct passive {
 #define POOL_NONE UINT16_MAX
 
 /* Room for what is removed beside everything that a configuration can have. */
-#define POOL_SERVICES_MAX (2 * CONFIG_SERVICES_MAX)
-#define POOL_BACKENDS_MAX (2 * CONFIG_BACKENDS_MAX)
+#define POOL_SERVICES_MAX 512
+#define POOL_BACKENDS_MAX 2048
+_Static_assert(POOL_SERVICES_MAX == 2 * CONFIG_SERVICES_MAX && POOL_BACKENDS_MAX == 2 * CONFIG_BACKENDS_MAX,
+               "twice as many as a configuration has");
 
 /* A removed one whose name is taken again goes on as "NAME@ADDRESS". */
 #define POOL_NAME_MAX (CONFIG_NAME_MAX + ADDR_TEXT_MAX)

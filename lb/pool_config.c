@@ -345,12 +345,12 @@ static void execute(struct plan *plan, const struct config *config)
         if (is_reweighted)
             begin_turns_anew(pool, plan->services[s]);
     }
-    for (uint16_t s = 0; s < pool->service_count; s++)
+    for (size_t s = 0; s < pool->service_count; s++)
         if (pool->services[s].used && !plan->service_taken[s])
-            remove_service(plan, s);
-    for (uint16_t i = 0; i < pool->backend_count; i++)
+            remove_service(plan, (uint16_t)s);
+    for (size_t i = 0; i < pool->backend_count; i++)
         if (pool->backends[i].used && !plan->backend_taken[i])
-            remove_backend(plan, i);
+            remove_backend(plan, (uint16_t)i);
     pool_index_servers(pool);
 }
 
@@ -400,18 +400,18 @@ bool pool_config_collect(struct pool *pool, pool_config_gone_fn *gone, void *ctx
 {
     bool any = false;
 
-    for (uint16_t i = 0; i < pool->backend_count; i++) {
+    for (size_t i = 0; i < pool->backend_count; i++) {
         const struct backend *backend = &pool->backends[i];
         if (!backend->used || !pool_is_left(backend) || backend->sessions)
             continue;
-        gone(ctx, i);
-        unlink_backend(pool, i);
+        gone(ctx, (uint16_t)i);
+        unlink_backend(pool, (uint16_t)i);
         any = true;
     }
-    for (uint16_t s = 0; any && s < pool->service_count; s++)
+    for (size_t s = 0; any && s < pool->service_count; s++)
         if (pool->services[s].used && pool->services[s].removed &&
             pool->services[s].first_backend == POOL_NONE)
-            unlink_service(pool, s);
+            unlink_service(pool, (uint16_t)s);
     if (any)
         pool_index_servers(pool);
     return any;

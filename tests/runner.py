@@ -18,7 +18,7 @@ RELEASE = ROOT / "build" / "release"
 FUZZ_SECONDS = 20
 
 # What is not run side by side with others: loads that take the whole machine, and what shares a system root.
-ALONE = re.compile(r"flood|restarts|package:")
+ALONE = re.compile(r"flood|restarts|refus|package:")
 
 # What the lab says at the end of its second part.
 ALL_RIGHT = re.compile(r"^(\d+) of \1 verdicts are right\.$", re.MULTILINE)
