@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lb/fastpath.h"
+
 /* Where the writer stands. */
 struct walk {
     const struct dataplane *dp;
@@ -31,7 +33,7 @@ static uint32_t idle_ms(const struct bindings *b, const struct pin *pin, uint32_
         const uint32_t index = bindings_flow_of_pin(b, pin, (enum ike_port)port);
         if (index == FLOW_NONE)
             continue;
-        const int32_t flow_idle = (int32_t)(now_ms - flows_get(b->flows, index)->seen_ms);
+        const int32_t flow_idle = (int32_t)(now_ms - fastpath_flow(b, index, now_ms)->seen_ms);
         if (flow_idle < idle)
             idle = flow_idle;
     }

@@ -5,6 +5,7 @@
 
 #include "admin/exposition.h"
 #include "lb/alarms.h"
+#include "lb/fastpath.h"
 #include "lb/passive.h"
 
 /* What one call of a family's writer is about; service and backend are NULL where the family is not by them.
@@ -70,25 +71,29 @@ static void put_new_clients(const struct item *item)
     put(item, item->backend->new_clients_total);
 }
 
-/* There is no other path yet; a fast one will be a label of its own. */
-static void put_traffic(const struct item *item, const char *direction, uint64_t value)
+static void put_paths(const struct item *item, const char *direction, uint64_t total, uint64_t fast)
 {
     struct item with = *item;
 
     with.labels = exposition_with(item->labels, "direction", direction);
-    put_with(&with, "path", "slow", value);
+    put_with(&with, "path", "slow", total - fast);
+    put_with(&with, "path", "fast", fast);
 }
 
 static void put_packets(const struct item *item)
 {
-    put_traffic(item, "in", item->backend->traffic[TRAFFIC_IN].packets);
-    put_traffic(item, "out", item->backend->traffic[TRAFFIC_OUT].packets);
+    const struct backend *backend = item->backend;
+
+    put_paths(item, "in", backend->traffic[TRAFFIC_IN].packets, backend->fast[TRAFFIC_IN].packets);
+    put_paths(item, "out", backend->traffic[TRAFFIC_OUT].packets, backend->fast[TRAFFIC_OUT].packets);
 }
 
 static void put_bytes(const struct item *item)
 {
-    put_traffic(item, "in", item->backend->traffic[TRAFFIC_IN].bytes);
-    put_traffic(item, "out", item->backend->traffic[TRAFFIC_OUT].bytes);
+    const struct backend *backend = item->backend;
+
+    put_paths(item, "in", backend->traffic[TRAFFIC_IN].bytes, backend->fast[TRAFFIC_IN].bytes);
+    put_paths(item, "out", backend->traffic[TRAFFIC_OUT].bytes, backend->fast[TRAFFIC_OUT].bytes);
 }
 
 static void put_handshakes(const struct item *item)
@@ -161,6 +166,14 @@ static void put_loop_lag(const struct item *item)
     exposition_histogram(item->out, item->name, &item->labels, item->source->loop_lag);
 }
 
+static struct fastpath_report report_of(const struct item *item)
+{
+    struct fastpath_report report;
+
+    fastpath_report(&item->source->dp->bindings, &report);
+    return report;
+}
+
 static void put_entries(const struct item *item)
 {
     const struct bindings *b = &item->source->dp->bindings;
@@ -168,6 +181,7 @@ static void put_entries(const struct item *item)
     put_with(item, "table", "pins", pins_count(b->pins));
     put_with(item, "table", "flows", flows_count(b->flows));
     put_with(item, "table", "sessions", sessions_count(b->tracking.sessions));
+    put_with(item, "table", "fastpath", report_of(item).entries);
 }
 
 static void put_unconfirmed(const struct item *item)
@@ -186,6 +200,23 @@ static void put_capacity(const struct item *item)
     put_with(item, "table", "pins", pins_capacity(b->pins));
     put_with(item, "table", "flows", flows_capacity(b->flows));
     put_with(item, "table", "sessions", sessions_capacity(b->tracking.sessions));
+    put_with(item, "table", "fastpath", report_of(item).capacity);
+}
+
+static void put_fastpath(const struct item *item)
+{
+    const struct fastpath_report report = report_of(item);
+
+    for (int mode = 0; mode < FASTPATH_MODE_COUNT; mode++)
+        put_with(item, "mode", fastpath_mode_name((enum fastpath_mode)mode), (int)report.mode == mode);
+}
+
+static void put_passed(const struct item *item)
+{
+    const struct fastpath_report report = report_of(item);
+
+    for (size_t i = 0; i < report.reason_count; i++)
+        put_with(item, "reason", report.reasons[i], report.passed_total[i]);
 }
 
 static void put_state_saved(const struct item *item)
@@ -276,6 +307,10 @@ static const struct family FAMILIES[] = {
      "Entries whose clients have not been proved by a backend; at most a quarter of the capacity.",
      SCOPE_ONCE, put_unconfirmed},
     {"ikelb_table_capacity", "gauge", "Room for entries.", SCOPE_ONCE, put_capacity},
+    {"ikelb_fastpath", "gauge", "1 for the mode that the fast path is in.", SCOPE_ONCE, put_fastpath},
+    {"ikelb_fastpath_passed_total", "counter",
+     "Packets of flows that the fast path has, which took the slow path all the same, by reason.", SCOPE_ONCE,
+     put_passed},
     {"ikelb_loop_lag_seconds", "histogram",
      "How long each turn of the loop took, from waking up to waiting again: the longest that a packet waited "
      "meanwhile.",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lb/alarms.h"
+#include "lb/fastpath.h"
 #include "lb/passive.h"
 
 /*
@@ -44,14 +45,53 @@ static json_t *drops(const struct dataplane *dp)
     return all;
 }
 
+static json_t *interfaces(const struct fastpath_report *report)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < report->interface_count; i++) {
+        const struct fastpath_interface *one = &report->interfaces[i];
+        json_t *trouble = one->trouble[0] ? json_string(one->trouble) : json_null();
+        if (json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", one->name, "mode",
+                                                  fastpath_mode_name(one->mode), "trouble", trouble))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *passed(const struct fastpath_report *report)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; all && i < report->reason_count; i++) {
+        if (json_object_set_new(all, report->reasons[i], json_integer((json_int_t)report->passed_total[i]))) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all;
+}
+
+static json_t *fastpath(const struct bindings *b)
+{
+    struct fastpath_report report;
+
+    fastpath_report(b, &report);
+    return json_pack("{s:s, s:I, s:I, s:o, s:o}", "mode", fastpath_mode_name(report.mode), "entries",
+                     (json_int_t)report.entries, "capacity", (json_int_t)report.capacity, "interfaces",
+                     interfaces(&report), "passed", passed(&report));
+}
+
 static json_t *document_head(const struct walk *w)
 {
     const struct bindings *b = &w->dp->bindings;
 
-    return json_pack("{s:s, s:I, s:o, s:{s:o, s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
-                     (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "tables",
-                     "pins", table(pins_count(b->pins), pins_capacity(b->pins)), "flows",
-                     table(flows_count(b->flows), flows_capacity(b->flows)), "sessions",
+    return json_pack("{s:s, s:I, s:o, s:o, s:{s:o, s:o, s:o}}", "version", IKELB_VERSION, "uptime_s",
+                     (json_int_t)((w->now_ms - w->started_ms) / 1000), "drops", drops(w->dp), "fastpath",
+                     fastpath(b), "tables", "pins", table(pins_count(b->pins), pins_capacity(b->pins)),
+                     "flows", table(flows_count(b->flows), flows_capacity(b->flows)), "sessions",
                      table(sessions_count(b->tracking.sessions), sessions_capacity(b->tracking.sessions)));
 }
 

@@ -26,10 +26,13 @@
 #include "lb/io_socket.h"
 #include "lb/kernel.h"
 #include "lb/pool_config.h"
+#include "lb/xdp/xdp.h"
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_RESTART, SIGNAL_COUNT };
 static const int SIGNAL_NUMBERS[SIGNAL_COUNT] = {
     [SIGNAL_TERM] = SIGTERM, [SIGNAL_INT] = SIGINT, [SIGNAL_HUP] = SIGHUP, [SIGNAL_RESTART] = SIGUSR2};
+
+#define XDP_TICK_MS 100
 
 enum { CHANGE_BACKEND, CHANGE_RELOAD, CHANGE_COUNT }; /* what can be changed over the API */
 
@@ -48,6 +51,9 @@ struct daemon {
     bool leaves_kernel; /* set up, for the next run that follows at once */
     struct handover *handover;
     struct io_socket *io;
+    struct xdp *xdp;
+    uv_timer_t xdp_timer;
+    bool xdp_ticks; /* the timer runs */
     struct upkeep *upkeep;
     struct probes *probes;
     struct admin *admin;
@@ -86,6 +92,8 @@ static void stop(struct daemon *d)
         manager_close(d->manager, on_part_closed, NULL);
     if (d->saver)
         saver_close(d->saver, on_part_closed, NULL);
+    if (d->xdp_ticks)
+        uv_close((uv_handle_t *)&d->xdp_timer, NULL);
     for (int i = 0; i < d->signal_count; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
 }
@@ -136,6 +144,27 @@ static void on_backend_changed(void *ctx)
     struct daemon *d = ctx;
 
     upkeep_check_alarms(d->upkeep);
+    fastpath_refresh(&d->dp.bindings);
+}
+
+static void on_xdp_tick(uv_timer_t *timer)
+{
+    struct daemon *d = timer->data;
+
+    xdp_tick(d->xdp, uv_now(&d->loop));
+}
+
+/* After the state file has been read: an earlier run's table is gone through for its flows. */
+static int start_xdp(struct daemon *d)
+{
+    uv_update_time(&d->loop);
+    xdp_start(d->xdp, &d->dp.bindings, &d->log, uv_now(&d->loop));
+    const int err = uv_timer_init(&d->loop, &d->xdp_timer);
+    if (err)
+        return err;
+    d->xdp_timer.data = d;
+    d->xdp_ticks = true;
+    return uv_timer_start(&d->xdp_timer, on_xdp_tick, XDP_TICK_MS, XDP_TICK_MS);
 }
 
 static int start_dataplane(struct daemon *d)
@@ -282,6 +311,8 @@ static int start(struct daemon *d)
     if (!err)
         err = start_saver(d);
     if (!err)
+        err = start_xdp(d);
+    if (!err)
         err = probes_create(&d->loop, d->config, d->pool, &d->log, on_backend_changed, d, &d->probes);
     if (!err)
         err = manager_create(&d->loop, describe, d, &d->manager);
@@ -290,6 +321,7 @@ static int start(struct daemon *d)
 
 static void deinit(struct daemon *d)
 {
+    xdp_destroy(d->xdp, d->leaves_kernel);
     if (d->kernel_ready && !d->leaves_kernel)
         kernel_stop(d->kernel, &d->log);
     kernel_destroy(d->kernel);
@@ -316,10 +348,11 @@ static void announce(struct daemon *d)
     manager_ready();
 }
 
-int daemon_run(const char *path, struct config *config)
+int daemon_run(const char *path, struct config *config, struct xdp *xdp)
 {
     struct daemon d = {
         .config = config,
+        .xdp = xdp,
         .log = {.level = config->log_level, .format = config->log_format, .out = stderr},
         .claim = -1,
     };
@@ -327,6 +360,7 @@ int daemon_run(const char *path, struct config *config)
 
     if (err) {
         log_error(&d.log, "cannot start: %s", uv_strerror(err));
+        xdp_destroy(xdp, false);
         config_destroy(config);
         return err;
     }

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "lb/xdp/xdp.h"
 
 #define SOCKET_DIRECTORY_MODE 0755
 #define STATE_DIRECTORY_MODE  0700
@@ -44,20 +45,20 @@ static int find_user(const char *name, struct privileges_user *out)
 }
 
 /* From here on files are read, made and removed as that user; what would not work later is said now. */
-static int drop_privileges(const struct config *config, const char *file, const struct privileges_user *user)
+static int drop_privileges(const struct config *config, const char *file, const struct privileges_user *user,
+                           const struct log *log)
 {
-    const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
     int err = 0;
 
     assert(file); /* an option that needs an argument has one */
     if (user)
-        err = privileges_make_directory(config->admin_socket, SOCKET_DIRECTORY_MODE, user, &log);
+        err = privileges_make_directory(config->admin_socket, SOCKET_DIRECTORY_MODE, user, log);
     if (user && !err && config->state_file[0] != '\0')
-        err = privileges_make_directory(config->state_file, STATE_DIRECTORY_MODE, user, &log);
+        err = privileges_make_directory(config->state_file, STATE_DIRECTORY_MODE, user, log);
     if (!err)
-        err = privileges_drop(user, &log);
+        err = privileges_drop(user, log);
     if (!err && access(file, R_OK) < 0)
-        log_warn(&log, "%s cannot be read any more (%s): a reload will fail", file, err_text(-errno));
+        log_warn(log, "%s cannot be read any more (%s): a reload will fail", file, err_text(-errno));
     return err;
 }
 
@@ -65,16 +66,22 @@ static int run(const char *file, const char *user_name)
 {
     struct privileges_user user;
     struct config *config = NULL;
+    struct xdp *xdp = NULL;
 
     if (user_name && find_user(user_name, &user) != 0)
         return CLI_NO;
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
-    if (drop_privileges(config, file, user_name ? &user : NULL) != 0) {
+    const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
+    int err = xdp_load(config, &log, &xdp);
+    if (!err)
+        err = drop_privileges(config, file, user_name ? &user : NULL, &log);
+    if (err) {
+        xdp_destroy(xdp, false);
         config_destroy(config);
         return CLI_NO;
     }
-    return daemon_run(file, config) ? CLI_NO : CLI_DONE;
+    return daemon_run(file, config, xdp) ? CLI_NO : CLI_DONE;
 }
 
 int run_command(int argc, char **argv)

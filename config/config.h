@@ -17,6 +17,12 @@ enum config_schedule {
     CONFIG_SCHEDULE_ROUND_ROBIN,
 };
 enum config_state { CONFIG_STATE_ENABLED, CONFIG_STATE_DRAIN, CONFIG_STATE_DISABLED };
+enum config_fastpath {
+    CONFIG_FASTPATH_AUTO,
+    CONFIG_FASTPATH_NATIVE,
+    CONFIG_FASTPATH_GENERIC,
+    CONFIG_FASTPATH_OFF,
+};
 enum config_probe { CONFIG_PROBE_IKE, CONFIG_PROBE_ICMP, CONFIG_PROBE_TCP, CONFIG_PROBE_NONE };
 
 #define CONFIG_NAME_MAX     64   /* bytes of a service's or backend's name, its NUL included */
@@ -69,6 +75,7 @@ struct config {
     struct endpoint admin_listen;           /* of the HTTP API on TCP; port 0: off */
     char admin_token_file[CONFIG_PATH_MAX]; /* whose content allows changes over TCP; empty: none */
     char state_file[CONFIG_PATH_MAX];       /* where bindings are saved; empty: nowhere */
+    enum config_fastpath fastpath;
     uint32_t max_clients;
     uint32_t source_rate;  /* new handshakes and flows a second of one client address; 0: no limit */
     uint32_t source_burst; /* so many of them at once */

@@ -175,7 +175,7 @@ static void compare_sections(struct walk *w, const struct schema *schema, const 
                              (const char *)to + key->offset, key_path);
         else if (key->kind == SCHEMA_SECTION_LIST)
             compare_lists(w, key, from, to, key_path);
-        else if (key->kind != SCHEMA_LATER)
+        else
             compare_values(w, key, from, to, key_path);
     }
 }

@@ -395,7 +395,7 @@ static const struct schema_key *section_with(const struct schema *schema, const 
     for (size_t i = 0; i < schema->key_count; i++) {
         const struct schema_key *key = &schema->keys[i];
         const struct schema_key *inner = key->kind == SCHEMA_SECTION ? schema_find(key->section, name) : NULL;
-        if (inner && schema_is_known(inner))
+        if (inner)
             return key;
     }
     return NULL;
@@ -411,7 +411,7 @@ static void reject_unknown_key(struct loader *loader, const struct schema *schem
 
     for (size_t i = 0; i < schema->key_count && !home; i++) {
         const struct schema_key *key = &schema->keys[i];
-        if (schema_is_known(key) && suggest_nearer(name, key->name, &best))
+        if (suggest_nearer(name, key->name, &best))
             meant = key;
     }
     schema_key_names(schema, names);
@@ -420,16 +420,6 @@ static void reject_unknown_key(struct loader *loader, const struct schema *schem
     else
         node_reject_key(loader->report, node, "unknown key, did you mean \"%s%s%s\"? Must be one of %s",
                         home ? home->name : "", home ? "." : "", meant->name, names);
-}
-
-/* A file for later versions is good for this one if it switches off what this one does not have. */
-static void read_later(struct loader *loader, const struct schema_key *key, struct node *node)
-{
-    if (!key->fallback_text)
-        node_reject_key(loader->report, node, "unknown key: it is not supported by this version of ikelb");
-    else if (node->kind != NODE_SCALAR || strcmp(node->text, key->fallback_text) != 0)
-        node_reject(loader->report, node, "not supported by this version of ikelb; must be %s",
-                    key->fallback_text);
 }
 
 static void read_keys(struct loader *loader, const struct schema *schema, struct node *mapping, void *object)
@@ -446,8 +436,6 @@ static void read_keys(struct loader *loader, const struct schema *schema, struct
         } else if (*earlier) {
             node_reject_key(loader->report, node, "duplicate key; it is given on line %zu already",
                             (*earlier)->key->line);
-        } else if (key->kind == SCHEMA_LATER) {
-            read_later(loader, key, node);
         } else {
             read_node(loader, key, node, object);
         }

@@ -147,7 +147,12 @@ static const struct schema_key ADMIN_KEYS[] = {
 static const struct schema ADMIN = SCHEMA(ADMIN_KEYS, config);
 
 static const struct schema_key DATAPLANE_KEYS[] = {
-    {.name = "fastpath", .kind = SCHEMA_LATER, .fallback_text = "off"},
+    {.name = "fastpath",
+     .kind = SCHEMA_WORD,
+     .needs_restart = true,
+     .offset = offsetof(struct config, fastpath),
+     .words = &words_fastpath,
+     .fallback = CONFIG_FASTPATH_AUTO},
     {.name = "max_clients",
      .kind = SCHEMA_NUMBER,
      .needs_restart = true,
@@ -221,17 +226,6 @@ const struct schema_key *schema_find(const struct schema *schema, const char *na
     return NULL;
 }
 
-bool schema_is_known(const struct schema_key *key)
-{
-    if (key->kind != SCHEMA_SECTION)
-        return key->kind != SCHEMA_LATER;
-    for (size_t i = 0; i < key->section->key_count; i++) {
-        if (schema_is_known(&key->section->keys[i]))
-            return true;
-    }
-    return false;
-}
-
 void schema_set_defaults(const struct schema *schema, void *object)
 {
     for (size_t i = 0; i < schema->key_count; i++) {
@@ -263,7 +257,6 @@ void schema_set_defaults(const struct schema *schema, void *object)
         case SCHEMA_ADDRESS:
         case SCHEMA_ADDRESSES:
         case SCHEMA_SECTION_LIST:
-        case SCHEMA_LATER:
             break; /* Required, or empty by default. */
         }
     }
@@ -298,10 +291,8 @@ const char *schema_key_names(const struct schema *schema, char text[static SCHEM
     const char *names[SCHEMA_KEYS_MAX];
     struct words words = {.names = names};
 
-    for (size_t i = 0; i < schema->key_count; i++) {
-        if (schema_is_known(&schema->keys[i]))
-            names[words.count++] = schema->keys[i].name;
-    }
+    for (size_t i = 0; i < schema->key_count; i++)
+        names[words.count++] = schema->keys[i].name;
     if (words.count == 0)
         snprintf(text, SCHEMA_TEXT_MAX, "(none in this version)");
     else
@@ -368,8 +359,6 @@ const char *schema_expected(const struct schema_key *key, char text[static SCHEM
     case SCHEMA_SECTION_LIST:
         snprintf(text, SCHEMA_TEXT_MAX, "a list of 1 to %u %s", key->max, key->plural);
         break;
-    case SCHEMA_LATER:
-        break; /* Nothing is allowed there. */
     }
     return text;
 }

@@ -21,7 +21,6 @@ enum schema_kind {
     SCHEMA_ADDRESSES,    /* array of struct addr, or pointer to one; see `in_place` */
     SCHEMA_SECTION,      /* a struct; see `section` */
     SCHEMA_SECTION_LIST, /* pointer to an array of structs; see `section` */
-    SCHEMA_LATER,        /* what later versions do; `fallback_text` asks for what this one does */
 };
 
 struct schema_key {
@@ -59,9 +58,6 @@ extern const struct schema schema_file;
 
 /* The key of that name, or NULL. */
 const struct schema_key *schema_find(const struct schema *schema, const char *name);
-
-/* True unless only later versions know the key, or everything in its section. */
-bool schema_is_known(const struct schema_key *key);
 
 /* Fills a zeroed struct with the defaults, those of the sections inside it included. */
 void schema_set_defaults(const struct schema *schema, void *object);

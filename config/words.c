@@ -32,6 +32,12 @@ static const char *const PROBES[] = {
     [CONFIG_PROBE_TCP] = "tcp:PORT",
     [CONFIG_PROBE_NONE] = "none",
 };
+static const char *const FASTPATHS[] = {
+    [CONFIG_FASTPATH_AUTO] = "auto",
+    [CONFIG_FASTPATH_NATIVE] = "native",
+    [CONFIG_FASTPATH_GENERIC] = "generic",
+    [CONFIG_FASTPATH_OFF] = "off",
+};
 static const char *const LOG_LEVELS[] = {
     [LOG_LEVEL_ERROR] = "error",
     [LOG_LEVEL_WARN] = "warn",
@@ -48,5 +54,6 @@ const struct words words_mode = WORDS(MODES);
 const struct words words_schedule = WORDS(SCHEDULES);
 const struct words words_state = WORDS(STATES);
 const struct words words_probe = WORDS(PROBES);
+const struct words words_fastpath = WORDS(FASTPATHS);
 const struct words words_log_level = WORDS(LOG_LEVELS);
 const struct words words_log_format = WORDS(LOG_FORMATS);

@@ -13,5 +13,6 @@ extern const struct words words_mode;
 extern const struct words words_schedule;
 extern const struct words words_state;
 extern const struct words words_probe;
+extern const struct words words_fastpath;
 extern const struct words words_log_level;
 extern const struct words words_log_format;

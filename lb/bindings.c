@@ -3,9 +3,13 @@
 #include <errno.h>
 
 #include "base/err.h"
+#include "lb/fastpath.h"
 
 /* Steps of a sweep that ending an entry counts for: five or so cache lines anywhere in memory. */
 #define EXPIRY_STEPS 16
+
+/* And what asking the fast path about a flow counts for. */
+#define FAST_STEPS 4
 
 int bindings_refresh(struct bindings *b)
 {
@@ -207,7 +211,7 @@ static int displace_rival(struct bindings *b, const struct flow *flow, uint64_t 
 
     if (rival == FLOW_NONE)
         return 0;
-    const struct flow *held = flows_get(b->flows, rival);
+    const struct flow *held = fastpath_flow(b, rival, now_ms);
     const uint32_t rest_ms = service_of(b, held)->persistence.half_open_timeout_ms;
     if (held->flags & FLOW_CONFIRMED && !is_due((uint32_t)now_ms, held->client_ms, rest_ms))
         return ERR_EXISTS; /* the client of a living tunnel sends keepalives, every 20 s or so (RFC 3948
@@ -289,6 +293,7 @@ int bindings_adopt_flow(struct bindings *b, const struct flow *flow, uint32_t *i
 
 void bindings_remove_flow(struct bindings *b, uint32_t index)
 {
+    fastpath_leave(b, index);
     const struct flow flow = *flows_get(b->flows, index);
     struct pin *pin = pins_get(b->pins, flow.pin);
 
@@ -385,10 +390,10 @@ void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
     pins_confirm(b->pins, flows_get(b->flows, index)->pin);
 }
 
-/* Takes the steps that ending an entry costs off the budget; a sweep always gets somewhere. */
-static void spend_expiry(uint32_t *budget)
+/* Takes the steps that something costs off the budget; a sweep always gets somewhere. */
+static void spend(uint32_t *budget, uint32_t steps)
 {
-    *budget -= *budget < EXPIRY_STEPS ? *budget : EXPIRY_STEPS;
+    *budget -= *budget < steps ? *budget : steps;
 }
 
 static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t budget)
@@ -398,7 +403,7 @@ static void sweep_unconfirmed(struct bindings *b, uint64_t now_ms, uint32_t budg
         if (flow == FLOW_NONE || !bindings_flow_is_due(b, flows_get(b->flows, flow), now_ms))
             return;
         expire_flow(b, flow, now_ms);
-        spend_expiry(&budget);
+        spend(&budget, EXPIRY_STEPS);
     }
 }
 
@@ -407,9 +412,12 @@ static void sweep_flows(struct bindings *b, uint64_t now_ms, uint32_t budget)
     uint32_t index;
 
     while ((index = flows_next(b->flows, &b->flow_hand, &budget)) != FLOW_NONE) {
-        if (bindings_flow_is_due(b, flows_get(b->flows, index), now_ms)) {
+        const struct flow *flow = fastpath_flow(b, index, now_ms);
+        if (flow->flags & FLOW_FAST)
+            spend(&budget, FAST_STEPS);
+        if (bindings_flow_is_due(b, flow, now_ms)) {
             expire_flow(b, index, now_ms);
-            spend_expiry(&budget);
+            spend(&budget, EXPIRY_STEPS);
         }
     }
     if (budget)
@@ -423,7 +431,7 @@ static void sweep_pins(struct bindings *b, uint64_t now_ms, uint32_t budget)
     while ((index = pins_next(b->pins, &b->pin_hand, &budget)) != PIN_NONE) {
         if (bindings_pin_is_due(b, pins_get(b->pins, index), now_ms)) {
             bindings_remove_pin(b, index, now_ms);
-            spend_expiry(&budget);
+            spend(&budget, EXPIRY_STEPS);
         }
     }
     if (budget)

@@ -21,6 +21,8 @@
 /* Flows a client: one for each port of IKE. */
 #define BINDINGS_FLOWS_PER_CLIENT 2
 
+struct fastpath;
+
 struct bindings {
     struct pool *pool; /* borrowed */
     struct pins *pins;
@@ -28,7 +30,8 @@ struct bindings {
     struct snat *snat;
     struct spis *spis; /* the ESP SPIs of flows */
     struct tracking tracking;
-    uint32_t flow_hand; /* where the sweep stands */
+    const struct fastpath *fastpath; /* borrowed; NULL: none */
+    uint32_t flow_hand;              /* where the sweep stands */
     uint32_t pin_hand;
     uint64_t
         changes; /* times that something confirmed was made, moved or ended: whether a new saving is due */

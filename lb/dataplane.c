@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/fastpath.h"
 #include "lb/forward.h"
 #include "lb/hints.h"
 #include "lb/inbound.h"
@@ -49,6 +50,7 @@ int dataplane_refresh(struct dataplane *dp)
     const int err = bindings_refresh(&dp->bindings);
     const int index_err = index_servers(dp);
 
+    fastpath_refresh(&dp->bindings);
     return err ? err : index_err;
 }
 

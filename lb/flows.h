@@ -24,6 +24,8 @@ enum flow_flag {
     FLOW_ESP_OUT = 1 << 2,
     FLOW_MOVED = 1 << 3, /* made because an ESP SPI came from a new port; not confirmed by the backend yet */
     FLOW_LEFT = 1 << 4,  /* its client has gone on to another place: it lives for seconds */
+    FLOW_FAST = 1 << 5,  /* the fast path has it (lb/fastpath.h) ... */
+    FLOW_ASKED = 1 << 6, /* ... and lets the backend's next packet pass by here */
 };
 #define FLOW_ESP_BOTH (FLOW_ESP_IN | FLOW_ESP_OUT)
 

@@ -1,6 +1,7 @@
 #include "lb/handshake.h"
 
 #include "ike/payload.h"
+#include "lb/fastpath.h"
 #include "lb/passive.h"
 #include "lb/proof.h"
 #include "lb/roam.h"
@@ -164,8 +165,10 @@ void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_
         note_use(flow, now_ms);
     } else if (datagram->class == IKE_CLASS_ESP) {
         note_esp(b, flow, FLOW_ESP_IN, now_ms);
-        if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED)
+        if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED) {
             bindings_note_esp(b, index, datagram->esp_spi);
+            fastpath_unproved(b, index);
+        }
         if (note_use(flow, now_ms))
             flow->flags &= (uint8_t)~FLOW_LEFT;
     } else if (header_is_init_request(&datagram->header)) {

@@ -1,5 +1,6 @@
 #include "lb/outbound.h"
 
+#include "lb/fastpath.h"
 #include "lb/forward.h"
 #include "lb/handshake.h"
 #include "lb/hints.h"
@@ -131,6 +132,8 @@ static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
         flow->seen_ms = (uint32_t)now_ms;
     else if (proved)
         bindings_confirm(b, index, now_ms);
+    if (datagram->class == IKE_CLASS_ESP)
+        fastpath_answered(b, index);
     const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
     forward_to_client(dp, packet, datagram, flow->backend, &client, now_ms, verdict);
 }

@@ -108,6 +108,7 @@ struct backend {
     struct handshake_counts handshakes;
     struct passive passive;
     struct traffic traffic[2]; /* by enum traffic_direction */
+    struct traffic fast[2];    /* of these, what the fast path has carried */
     struct traffic sampled[2]; /* at the last pool_sample() */
     struct traffic rate[2];    /* a second, as of the last pool_sample() */
 };

@@ -1,5 +1,6 @@
 #include "lb/proof.h"
 
+#include "lb/fastpath.h"
 #include "lb/roam.h"
 
 /* An SA that was made by rekeying, inside encryption, or before our time: it is learnt from its backend. */
@@ -98,9 +99,10 @@ void proof_accept(struct bindings *b, uint32_t flow_index, const struct ike_data
     roam_confirmed(b, index, flow_index, now_ms);
     if (session->story.stage < STAGE_AUTH_ANSWERED) {
         tracking_reach(t, index, STAGE_AUTH_ANSWERED, now_ms);
-        if (header_is_auth(h)) /* a new tunnel: it is established when its own ESP has passed */
+        if (header_is_auth(h)) { /* a new tunnel: it is established when its own ESP has passed */
+            fastpath_leave(b, flow_index);
             flow->flags &= (uint8_t)~FLOW_ESP_BOTH;
-        else if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
+        } else if ((flow->flags & FLOW_ESP_BOTH) == FLOW_ESP_BOTH)
             tracking_reach(t, index, STAGE_ESTABLISHED, now_ms);
     }
 }

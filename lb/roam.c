@@ -1,5 +1,7 @@
 #include "lb/roam.h"
 
+#include "lb/fastpath.h"
+
 /* So many sessions of a pin are looked at: an address with more is a carrier's NAT, whose flows end by
  * themselves. */
 #define LOOKS_MAX 32
@@ -29,8 +31,10 @@ static void leave_flow(struct bindings *b, const struct session *session, uint16
     };
     const uint32_t left = flows_find_in(b->flows, &key);
 
-    if (left != FLOW_NONE && !is_shared(b, session))
+    if (left != FLOW_NONE && !is_shared(b, session)) {
+        fastpath_leave(b, left); /* what comes there yet is looked at */
         flows_get(b->flows, left)->flags |= FLOW_LEFT;
+    }
 }
 
 static void note(struct bindings *b, enum journal_event event, const struct session *session,

@@ -90,7 +90,7 @@ static void put_flow(const struct snapshot *s, struct writer *block, const struc
         .port = flow->listener % IKE_PORT_COUNT,
         .part = pins_get(s->bindings->pins, flow->pin)->part,
         .backend = flow->backend,
-        .flags = flow->flags,
+        .flags = flow->flags & SAVED_FLOW_FLAGS,
         .session = flow->session,
         .session_generation = flow->session_generation,
         .client_age_ms = age_of(s, flow->client_ms),

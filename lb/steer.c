@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "lb/fastpath.h"
 #include "lb/schedule.h"
 
 static bool is_init(const struct steer_request *request)
@@ -53,7 +54,7 @@ static bool has_flow_in_use(const struct bindings *b, const struct pin *pin, uin
 {
     for (int port = 0; port < IKE_PORT_COUNT; port++) {
         const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
-        if (flow != FLOW_NONE && is_in_use(b, flows_get(b->flows, flow), now_ms))
+        if (flow != FLOW_NONE && is_in_use(b, fastpath_flow(b, flow, now_ms), now_ms))
             return true;
     }
     return false;
@@ -124,7 +125,7 @@ static bool is_at_rest(const struct bindings *b, const struct pin *pin, uint64_t
         const uint32_t flow = bindings_flow_of_pin(b, pin, (enum ike_port)port);
         if (flow == FLOW_NONE)
             continue;
-        if ((uint32_t)now_ms - flows_get(b->flows, flow)->seen_ms < limit_ms)
+        if ((uint32_t)now_ms - fastpath_flow(b, flow, now_ms)->seen_ms < limit_ms)
             return false;
         any = true;
     }
@@ -225,7 +226,7 @@ static bool has_tunnel(const struct bindings *b, const struct flow *flow)
 static bool may_use_flow(struct bindings *b, const struct steer_request *request, uint64_t now_ms,
                          struct steer_choice *choice)
 {
-    const struct flow *flow = flows_get(b->flows, request->flow);
+    const struct flow *flow = fastpath_flow(b, request->flow, now_ms);
     const struct ike_header *h = &request->datagram->header;
 
     *choice = (struct steer_choice){

@@ -93,6 +93,7 @@ static void assert_same(const struct config *a, const struct config *b)
         assert_same_service(&a->services[i], &b->services[i]);
     assert_string_equal(a->admin_socket, b->admin_socket);
     assert_string_equal(a->state_file, b->state_file);
+    assert_int_equal(a->fastpath, b->fastpath);
     assert_int_equal(a->max_clients, b->max_clients);
     assert_int_equal(a->source_rate, b->source_rate);
     assert_int_equal(a->source_burst, b->source_burst);
@@ -133,6 +134,7 @@ static void test_defaults(void **state)
     assert_string_equal(config->state_file, "/var/lib/ikelb/state");
     assert_string_equal(endpoint_format(&config->admin_listen, listen), "127.0.0.1:8809");
     assert_string_equal(config->admin_token_file, "");
+    assert_int_equal(config->fastpath, CONFIG_FASTPATH_AUTO);
     assert_int_equal(config->max_clients, 1000000);
     assert_int_equal(config->source_rate, 200);
     assert_int_equal(config->source_burst, 2000);
@@ -167,7 +169,7 @@ static const char EVERYTHING[] =
     "        address: 2001:db8:2::1\n"
     "admin: {socket: '/tmp/a \"b\"\\c: #d', listen: '[2001:db8::10]:80', token_file: /etc/t}\n"
     "state: {file: /srv/state}\n"
-    "dataplane: {max_clients: 1234, source_rate: off, source_burst: 77}\n"
+    "dataplane: {fastpath: generic, max_clients: 1234, source_rate: off, source_burst: 77}\n"
     "log: {level: debug, format: json}\n";
 
 static void test_everything(void **state)
@@ -209,6 +211,7 @@ static void test_everything(void **state)
     assert_string_equal(config->state_file, "/srv/state");
     assert_string_equal(endpoint_format(&config->admin_listen, listen), "[2001:db8::10]:80");
     assert_string_equal(config->admin_token_file, "/etc/t");
+    assert_int_equal(config->fastpath, CONFIG_FASTPATH_GENERIC);
     assert_int_equal(config->max_clients, 1234);
     assert_int_equal(config->source_rate, 0);
     assert_int_equal(config->source_burst, 77);
@@ -253,6 +256,8 @@ static void test_accepted_values(void **state)
         {HEAD "  backends: [{name: b, address: '::ffff:10.0.0.1'}]\n", "        address: 10.0.0.1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1}]\n", "        weight: 1\n"},
         {HEAD "  backends: [{name: b, address: 10.0.0.1, weight: 1000}]\n", "        weight: 1000\n"},
+        {HEAD BACKENDS "dataplane: {fastpath: native}\n", "  fastpath: native\n"},
+        {HEAD BACKENDS "dataplane: {fastpath: off}\n", "  fastpath: off\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 1000}\n", "  max_clients: 1000\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 10000000}\n", "  max_clients: 10000000\n"},
         {HEAD BACKENDS "dataplane: {source_rate: 1}\n", "  source_rate: 1\n"},
@@ -380,6 +385,7 @@ static void test_print(void **state)
                               "  listen: 127.0.0.1:8809\n"
                               "  socket: /run/ikelb/ikelb.sock\n"
                               "dataplane:\n"
+                              "  fastpath: auto\n"
                               "  max_clients: 1000000\n"
                               "  source_rate: 200\n"
                               "  source_burst: 2000\n"
@@ -481,27 +487,14 @@ static void test_names(void **state)
     config_destroy(NULL);
 }
 
-/* A file for later versions that switches off what this one does not have. */
-static void test_later_keys_switched_off(void **state)
-{
-    (void)state;
-    config_destroy(parsed(HEAD BACKENDS "dataplane: {fastpath: off}\n"));
-}
-
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_accepted_values),
-        cmocka_unit_test(test_longest_texts),
-        cmocka_unit_test(test_largest_lists),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_load),
-        cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_later_keys_switched_off),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_accepted_values), cmocka_unit_test(test_longest_texts),
+        cmocka_unit_test(test_largest_lists),   cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_print),           cmocka_unit_test(test_load),
+        cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
 }

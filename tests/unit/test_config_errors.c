@@ -126,7 +126,7 @@ static void test_structure(void **state)
          "admin, dataplane, state, log\n"},
         {HEAD BACKENDS "dataplane: {source_brust: 5}\n",
          "t:5:13: dataplane.source_brust: unknown key, did you mean \"source_burst\"? Must be one of "
-         "max_clients, source_rate, source_burst\n"},
+         "fastpath, max_clients, source_rate, source_burst\n"},
         {HEAD BACKENDS "  spread_nat: true\n",
          "t:5:3: services[0].spread_nat: unknown key, did you mean \"persistence.spread_nat\"? Must be one "
          "of name, vip, mode, snat, schedule, persistence, health, backends\n"},
@@ -158,8 +158,6 @@ static void test_structure(void **state)
          "t:5:20: log.level: duplicate key; it is given on line 5 already\n"},
         {HEAD BACKENDS "admin:\n  listn: x\n", "t:6:3: admin.listn: unknown key, did you mean "
                                                "\"listen\"? Must be one of listen, token_file, socket\n"},
-        {HEAD BACKENDS "dataplane: {fastpath: auto}\n",
-         "t:5:23: dataplane.fastpath: not supported by this version of ikelb; must be off\n"},
         {HEAD BACKENDS "state:\n  file: x\n  fiel: /x\n",
          "t:6:9: state.file: \"x\" is not absolute; must be off or an absolute path of at most 107 printable "
          "ASCII characters\n"
@@ -181,7 +179,7 @@ static void test_structure(void **state)
         {HEAD BACKENDS "admin: x\n",
          "t:5:8: admin: is a single value; must be a mapping of listen, token_file, socket\n"},
         {HEAD BACKENDS "dataplane: 5\n", "t:5:12: dataplane: is a single value; must be a mapping of "
-                                         "max_clients, source_rate, source_burst\n"},
+                                         "fastpath, max_clients, source_rate, source_burst\n"},
         {HEAD BACKENDS "  health: [a]\n", "t:5:11: services[0].health: is a list; must be a mapping of "
                                           "probe, interval, timeout, rise, fall\n"},
         {HEAD BACKENDS "  persistence: 1h\n", "t:5:16: services[0].persistence: is a single value; must be a "

@@ -1,0 +1,435 @@
+#include "lb/xdp/devices.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "lb/xdp/features.h"
+
+#define NATIVE_FEATURES (FEATURES_BASIC | FEATURES_REDIRECT)
+
+/* A device that the program is, or is to be, attached to. */
+struct device {
+    uint32_t ifindex;
+    char name[IF_NAMESIZE];
+    bool is_wanted;
+    enum fastpath_mode mode; /* FASTPATH_OFF: not attached */
+    int link_fd;             /* what goes with us; -1: what lasts */
+    int err;                 /* of the last try */
+};
+
+struct devices {
+    struct maps *maps;
+    struct links *links;
+    struct features *features; /* NULL: the kernel does not tell */
+    const struct log *log;
+    enum config_fastpath wanted;
+    enum fastpath_mode mode;
+    uint64_t tried; /* what was there when native mode was tried last, in vain */
+    struct link found[LINKS_MAX];
+    size_t found_count;
+    struct device devices[LINKS_MAX];
+    size_t count;
+    struct fastpath_interface report[LINKS_MAX];
+};
+
+int devices_create(struct maps *maps, struct links *links, enum config_fastpath wanted, const struct log *log,
+                   struct devices **out)
+{
+    struct devices *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return -ENOMEM;
+    *d = (struct devices){.maps = maps, .links = links, .log = log, .wanted = wanted};
+    d->features = features_open();
+    *out = d;
+    return 0;
+}
+
+static unsigned flags_of(enum fastpath_mode mode)
+{
+    return mode == FASTPATH_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+}
+
+static void forget_left(struct maps *maps, size_t i)
+{
+    close(maps->left[i].program_fd);
+    maps->left[i] = maps->left[--maps->left_count];
+}
+
+/* Detaches what an earlier run left on the device in another mode; its descriptor if it is in the same. */
+static int take_left(struct maps *maps, uint32_t ifindex, enum fastpath_mode mode)
+{
+    for (size_t i = 0; i < maps->left_count; i++) {
+        struct maps_left *left = &maps->left[i];
+        if (left->ifindex != ifindex)
+            continue;
+        if (left->is_generic == (mode == FASTPATH_GENERIC))
+            return left->program_fd;
+        (void)bpf_xdp_detach((int)ifindex, left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
+        forget_left(maps, i);
+        return -1;
+    }
+    return -1;
+}
+
+static void done_with_left(struct maps *maps, uint32_t ifindex)
+{
+    for (size_t i = maps->left_count; i > 0; i--)
+        if (maps->left[i - 1].ifindex == ifindex)
+            forget_left(maps, i - 1);
+}
+
+/* Somebody else's program is left alone: we attach only where there is none, or in place of our own. */
+static int attach_lasting(struct maps *maps, uint32_t ifindex, enum fastpath_mode mode)
+{
+    const int old_fd = take_left(maps, ifindex, mode);
+    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd >= 0 ? old_fd : 0);
+    const unsigned how = old_fd >= 0 ? XDP_FLAGS_REPLACE : XDP_FLAGS_UPDATE_IF_NOEXIST;
+    const int err = bpf_xdp_attach((int)ifindex, maps->program_fd, flags_of(mode) | how, &options);
+
+    if (!err)
+        done_with_left(maps, ifindex);
+    return err;
+}
+
+static int attach(struct devices *d, struct device *device, enum fastpath_mode mode)
+{
+    if (d->maps->lasts) {
+        device->link_fd = -1;
+        device->err = attach_lasting(d->maps, device->ifindex, mode);
+    } else {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags_of(mode));
+        device->link_fd = bpf_link_create(d->maps->program_fd, (int)device->ifindex, BPF_XDP, &options);
+        device->err = device->link_fd < 0 ? -errno : 0;
+    }
+    if (!device->err)
+        device->mode = mode;
+    return device->err;
+}
+
+static void detach(const struct devices *d, struct device *device)
+{
+    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = d->maps->program_fd);
+
+    if (device->mode == FASTPATH_OFF)
+        return;
+    if (device->link_fd >= 0)
+        close(device->link_fd);
+    else
+        (void)bpf_xdp_detach((int)device->ifindex, flags_of(device->mode), &options);
+    device->link_fd = -1;
+    device->mode = FASTPATH_OFF;
+}
+
+static const struct link *find_link(const struct devices *d, uint32_t ifindex)
+{
+    for (size_t i = 0; i < d->found_count; i++)
+        if (d->found[i].ifindex == ifindex)
+            return &d->found[i];
+    return NULL;
+}
+
+static struct device *find_device(struct devices *d, uint32_t ifindex)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->devices[i].ifindex == ifindex)
+            return &d->devices[i];
+    return NULL;
+}
+
+/* Do packets come in there as IP sees it? */
+static bool is_served(const struct link *link)
+{
+    return link->is_ethernet && link->is_up && link->has_address && !link->is_port;
+}
+
+/*
+ * The device to attach to for a link that is served. Natively that is the one below a VLAN. In generic mode
+ * it is the VLAN device; one that has VLANs on it is left out, as a packet's tag may not be in the packet
+ * there, where the program would not see it, and would leave it on.
+ */
+static const struct link *attachment(const struct devices *d, const struct link *link,
+                                     enum fastpath_mode mode)
+{
+    if (mode == FASTPATH_GENERIC)
+        return link->has_vlans ? NULL : link;
+    return link->lower ? find_link(d, link->lower) : link;
+}
+
+static void want(struct devices *d, const struct link *link)
+{
+    struct device *device = find_device(d, link->ifindex);
+
+    if (!device) {
+        if (d->count == LINKS_MAX)
+            return;
+        device = &d->devices[d->count++];
+        *device = (struct device){.ifindex = link->ifindex, .link_fd = -1};
+    }
+    memcpy(device->name, link->name, sizeof device->name);
+    device->is_wanted = true;
+}
+
+/* Marks what is wanted in that mode, and forgets what is not wanted any more or has gone. */
+static void choose(struct devices *d, enum fastpath_mode mode)
+{
+    for (size_t i = 0; i < d->count; i++)
+        d->devices[i].is_wanted = false;
+    for (size_t i = 0; i < d->found_count; i++) {
+        const struct link *at = is_served(&d->found[i]) ? attachment(d, &d->found[i], mode) : NULL;
+        if (at)
+            want(d, at);
+    }
+    for (size_t i = d->count; i > 0; i--) {
+        struct device *device = &d->devices[i - 1];
+        if (device->is_wanted)
+            continue;
+        detach(d, device);
+        *device = d->devices[--d->count];
+    }
+}
+
+/* Attaches to all that are wanted; whether it succeeded everywhere. */
+static bool attach_all(struct devices *d, enum fastpath_mode mode)
+{
+    bool all = true;
+
+    choose(d, mode);
+    for (size_t i = 0; i < d->count; i++) {
+        struct device *device = &d->devices[i];
+        if (device->mode != mode)
+            detach(d, device);
+        if (device->mode == FASTPATH_OFF && attach(d, device, mode) != 0)
+            all = false;
+    }
+    return all;
+}
+
+/*
+ * May all devices that would be attached to natively be used so, as far as they say now? A driver may say
+ * more once a program is attached. *fingerprint is of all that they say.
+ */
+static bool may_be_native(const struct devices *d, uint64_t *fingerprint)
+{
+    bool all = true;
+
+    *fingerprint = 1;
+    for (size_t i = 0; i < d->found_count; i++) {
+        const struct link *at = is_served(&d->found[i]) ? attachment(d, &d->found[i], FASTPATH_NATIVE) : NULL;
+        if (!at)
+            continue;
+        const uint64_t features = features_of(d->features, at->ifindex);
+        all = all && (features & NATIVE_FEATURES) == NATIVE_FEATURES;
+        *fingerprint = xdp_mix(*fingerprint, (uint64_t)at->ifindex << 32 | features);
+    }
+    return all;
+}
+
+/* Can packets be sent natively to every device that they come from? */
+static bool all_can(const struct devices *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (!(features_of(d->features, d->devices[i].ifindex) & FEATURES_NDO_XMIT))
+            return false;
+    return true;
+}
+
+/*
+ * Native, if that works on all devices; else generic. What is sent natively to a device that cannot take it
+ * is lost without a word, as in a veth whose peer does not poll, so the kernel's word is needed that it can.
+ */
+static enum fastpath_mode settle(struct devices *d)
+{
+    uint64_t fingerprint;
+
+    if (may_be_native(d, &fingerprint) && fingerprint != d->tried) {
+        if (attach_all(d, FASTPATH_NATIVE) && all_can(d))
+            return FASTPATH_NATIVE;
+        d->tried = fingerprint;
+    }
+    (void)attach_all(d, FASTPATH_GENERIC);
+    return FASTPATH_GENERIC;
+}
+
+static void put_port(const struct devices *d, uint32_t ifindex, uint32_t vlan, uint32_t as,
+                     const uint8_t mac[static 6])
+{
+    const struct xdp_port_key key = {.ifindex = ifindex, .vlan = vlan};
+    struct xdp_port port = {.ifindex = as, .is_generic = d->mode == FASTPATH_GENERIC};
+
+    memcpy(port.mac, mac, sizeof port.mac);
+    (void)bpf_map_update_elem(d->maps->ports_fd, &key, &port, BPF_ANY);
+}
+
+/* Where the tag may have been taken by the driver, the packet can be of any of the VLANs: `as` is 0. */
+static void put_ports(struct devices *d, const struct link *link)
+{
+    const struct link *at = attachment(d, link, d->mode);
+    const struct device *device = at ? find_device(d, at->ifindex) : NULL;
+
+    if (!device || device->mode == FASTPATH_OFF)
+        return;
+    put_port(d, at->ifindex, at == link ? 0 : link->vlan, link->ifindex, link->mac);
+    if (at != link && !is_served(at))
+        put_port(d, at->ifindex, 0, 0, at->mac);
+}
+
+static void put_exit(const struct devices *d, const struct link *link)
+{
+    struct xdp_exit exit = {.ifindex = link->ifindex};
+
+    if (!link->is_ethernet || !link->is_up || link->is_port)
+        return;
+    if (d->mode == FASTPATH_NATIVE) {
+        if (link->lower)
+            exit = (struct xdp_exit){.ifindex = link->lower, .vlan = link->vlan};
+        if (d->features && !(features_of(d->features, exit.ifindex) & FEATURES_NDO_XMIT))
+            return;
+    }
+    (void)bpf_map_update_elem(d->maps->exits_fd, &link->ifindex, &exit, BPF_ANY);
+}
+
+/* Empties a map whose keys are no larger than those of ports. */
+static void clear(int map_fd)
+{
+    struct xdp_port_key key;
+
+    while (bpf_map_get_next_key(map_fd, NULL, &key) == 0)
+        if (bpf_map_delete_elem(map_fd, &key) != 0)
+            return;
+}
+
+/* While they are written anew packets pass up. */
+static void write_maps(struct devices *d)
+{
+    clear(d->maps->ports_fd);
+    clear(d->maps->exits_fd);
+    for (size_t i = 0; i < d->found_count; i++) {
+        put_exit(d, &d->found[i]);
+        if (is_served(&d->found[i]))
+            put_ports(d, &d->found[i]);
+    }
+}
+
+static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
+{
+    *out = (struct fastpath_interface){.mode = device->mode};
+    memcpy(out->name, device->name, sizeof out->name);
+    if (device->err == -EBUSY || device->err == -EEXIST)
+        snprintf(out->trouble, sizeof out->trouble, "another XDP program is attached");
+    else if (device->err)
+        snprintf(out->trouble, sizeof out->trouble, "%s", err_text(device->err));
+    else if (device->mode == FASTPATH_NATIVE && d->features &&
+             !(features_of(d->features, device->ifindex) & FEATURES_NDO_XMIT))
+        snprintf(out->trouble, sizeof out->trouble,
+                 "nothing can be sent there natively (a veth's peer needs GRO on)");
+}
+
+/* Logs what is new, and keeps what is to be told. */
+static void report(struct devices *d, const struct fastpath_interface *before, size_t before_count)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        const struct fastpath_interface *now = &d->report[i];
+        size_t k = 0;
+        while (k < before_count && strcmp(before[k].name, now->name) != 0)
+            k++;
+        if (k < before_count && before[k].mode == now->mode && strcmp(before[k].trouble, now->trouble) == 0)
+            continue;
+        if (now->trouble[0])
+            log_warn(d->log, "fast path: %s: %s; its packets take the slow path", now->name, now->trouble);
+        else
+            log_info(d->log, "fast path: %s: %s", now->name, fastpath_mode_name(now->mode));
+    }
+}
+
+static void tell(struct devices *d, size_t before_count)
+{
+    struct fastpath_interface *before = calloc(before_count + 1, sizeof *before);
+
+    if (before)
+        memcpy(before, d->report, before_count * sizeof *before);
+    for (size_t i = 0; i < d->count; i++)
+        describe(d, &d->devices[i], &d->report[i]);
+    report(d, before, before ? before_count : 0);
+    free(before);
+}
+
+/* An earlier run may have been attached where nothing is wanted now. */
+static void remove_rest(struct devices *d)
+{
+    for (size_t i = d->maps->left_count; i > 0; i--)
+        if (!find_device(d, d->maps->left[i - 1].ifindex)) {
+            const struct maps_left *left = &d->maps->left[i - 1];
+            (void)bpf_xdp_detach((int)left->ifindex,
+                                 left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
+            forget_left(d->maps, i - 1);
+        }
+}
+
+void devices_refresh(struct devices *d, bool links_have_changed)
+{
+    const bool features_changed = features_have_changed(d->features);
+    const size_t before_count = d->count;
+
+    if (!links_have_changed && !features_changed)
+        return;
+    const int found = links_list(d->links, d->found);
+    if (found < 0) {
+        log_warn(d->log, "fast path: cannot list the network devices: %s", err_text(found));
+        return;
+    }
+    d->found_count = (size_t)found;
+    if (d->wanted == CONFIG_FASTPATH_AUTO) {
+        d->mode = settle(d);
+    } else {
+        d->mode = d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC;
+        (void)attach_all(d, d->mode);
+    }
+    write_maps(d);
+    remove_rest(d);
+    tell(d, before_count);
+}
+
+enum fastpath_mode devices_mode(const struct devices *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->devices[i].mode != FASTPATH_OFF)
+            return d->devices[i].mode;
+    return FASTPATH_OFF;
+}
+
+const struct fastpath_interface *devices_list(const struct devices *d, size_t *count)
+{
+    *count = d->count;
+    return d->report;
+}
+
+void devices_destroy(struct devices *d, bool leave)
+{
+    if (!d)
+        return;
+    for (size_t i = 0; i < d->count; i++)
+        if (!leave || d->devices[i].link_fd >= 0)
+            detach(d, &d->devices[i]);
+    features_close(d->features);
+    free(d);
+}
+
+void devices_clean(struct maps *maps, const struct log *log)
+{
+    for (; maps->left_count; forget_left(maps, 0)) {
+        const struct maps_left *left = &maps->left[0];
+        const int err = bpf_xdp_detach((int)left->ifindex,
+                                       left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
+        if (err)
+            log_warn(log, "fast path: cannot remove what an earlier run has left on device %u: %s",
+                     left->ifindex, err_text(err));
+    }
+}

@@ -1,0 +1,273 @@
+#include "lb/xdp/links.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER_BYTES 32768 /* what the kernel puts into one part of a dump at most */
+
+struct links {
+    struct mnl_socket *socket; /* for questions */
+    struct mnl_socket *news;   /* not blocking */
+    uint32_t seq;
+    bool begun;
+};
+
+struct listing {
+    struct link *links;
+    size_t count;
+};
+
+static struct mnl_socket *open_socket(int flags, unsigned groups)
+{
+    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
+
+    if (socket && mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) < 0) {
+        const int err = errno;
+        mnl_socket_close(socket);
+        errno = err;
+        return NULL;
+    }
+    return socket;
+}
+
+int links_open(struct links **out)
+{
+    const unsigned groups =
+        RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+    struct links *links = calloc(1, sizeof *links);
+
+    if (!links)
+        return -ENOMEM;
+    links->socket = open_socket(0, 0);
+    if (links->socket)
+        links->news = open_socket(SOCK_NONBLOCK, groups);
+    if (links->socket && links->news) {
+        *out = links;
+        return 0;
+    }
+    const int err = -errno;
+    links_close(links);
+    return err;
+}
+
+void links_close(struct links *links)
+{
+    if (!links)
+        return;
+    if (links->socket)
+        mnl_socket_close(links->socket);
+    if (links->news)
+        mnl_socket_close(links->news);
+    free(links);
+}
+
+static int on_news(const struct nlmsghdr *nlh, void *data)
+{
+    unsigned *changes = data;
+
+    *changes |=
+        nlh->nlmsg_type == RTM_NEWROUTE || nlh->nlmsg_type == RTM_DELROUTE ? LINKS_ROUTES : LINKS_DEVICES;
+    return MNL_CB_OK;
+}
+
+unsigned links_changes(struct links *links)
+{
+    _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
+    unsigned changes = links->begun ? 0 : LINKS_DEVICES | LINKS_ROUTES;
+    ssize_t len;
+
+    links->begun = true;
+    while ((len = mnl_socket_recvfrom(links->news, news, sizeof news)) > 0 || errno == ENOBUFS ||
+           errno == EINTR) {
+        if (len > 0)
+            (void)mnl_cb_run(news, (size_t)len, 0, 0, on_news, &changes);
+        else /* a full queue: some are lost */
+            changes |= LINKS_DEVICES | LINKS_ROUTES;
+    }
+    return changes;
+}
+
+/* Sends a request and gives each message of the answer to `found`. 0 or -errno. */
+static int ask(struct links *links, struct nlmsghdr *nlh, uint16_t flags, mnl_cb_t found, void *data)
+{
+    _Alignas(struct nlmsghdr) char answer[BUFFER_BYTES];
+    int more = MNL_CB_OK;
+
+    nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    nlh->nlmsg_seq = ++links->seq;
+    if (mnl_socket_sendto(links->socket, nlh, nlh->nlmsg_len) < 0)
+        return -errno;
+    while (more == MNL_CB_OK) {
+        const ssize_t len = mnl_socket_recvfrom(links->socket, answer, sizeof answer);
+        if (len < 0)
+            return -errno;
+        more = mnl_cb_run(answer, (size_t)len, links->seq, mnl_socket_get_portid(links->socket), found, data);
+    }
+    return more < 0 ? -errno : 0;
+}
+
+/* What a link's attributes say beside struct link. */
+struct details {
+    struct link *link;
+    uint32_t on; /* IFLA_LINK */
+    bool is_vlan;
+};
+
+static int on_vlan_attr(const struct nlattr *attr, void *data)
+{
+    struct details *details = data;
+
+    if (mnl_attr_get_type(attr) == IFLA_VLAN_ID)
+        details->link->vlan = mnl_attr_get_u16(attr);
+    return MNL_CB_OK;
+}
+
+static int on_info_attr(const struct nlattr *attr, void *data)
+{
+    struct details *details = data;
+
+    switch (mnl_attr_get_type(attr)) {
+    case IFLA_INFO_KIND:
+        details->is_vlan = strcmp(mnl_attr_get_str(attr), "vlan") == 0;
+        break;
+    case IFLA_INFO_DATA: /* after the kind */
+        if (details->is_vlan)
+            (void)mnl_attr_parse_nested(attr, on_vlan_attr, details);
+        break;
+    case IFLA_INFO_SLAVE_KIND: /* a VRF's devices have addresses of their own */
+        details->link->is_port = strcmp(mnl_attr_get_str(attr), "vrf") != 0;
+        break;
+    default:
+        break;
+    }
+    return MNL_CB_OK;
+}
+
+static int on_link_attr(const struct nlattr *attr, void *data)
+{
+    struct details *details = data;
+
+    switch (mnl_attr_get_type(attr)) {
+    case IFLA_IFNAME:
+        strncpy(details->link->name, mnl_attr_get_str(attr), sizeof details->link->name - 1);
+        break;
+    case IFLA_ADDRESS:
+        if (mnl_attr_get_payload_len(attr) == sizeof details->link->mac)
+            memcpy(details->link->mac, mnl_attr_get_payload(attr), sizeof details->link->mac);
+        else
+            details->link->is_ethernet = false;
+        break;
+    case IFLA_LINK:
+        details->on = mnl_attr_get_u32(attr);
+        break;
+    case IFLA_LINKINFO:
+        (void)mnl_attr_parse_nested(attr, on_info_attr, details);
+        break;
+    default:
+        break;
+    }
+    return MNL_CB_OK;
+}
+
+static int on_link(const struct nlmsghdr *nlh, void *data)
+{
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
+    struct listing *listing = data;
+
+    if (nlh->nlmsg_type != RTM_NEWLINK || listing->count == LINKS_MAX)
+        return MNL_CB_OK;
+    struct link *link = &listing->links[listing->count++];
+    struct details details = {.link = link};
+    *link = (struct link){
+        .ifindex = (uint32_t)info->ifi_index,
+        .is_ethernet = info->ifi_type == ARPHRD_ETHER,
+        .is_up = (info->ifi_flags & IFF_UP) != 0,
+    };
+    (void)mnl_attr_parse(nlh, sizeof *info, on_link_attr, &details);
+    if (details.is_vlan) /* of other kinds it may be an index of another namespace */
+        link->lower = details.on;
+    return MNL_CB_OK;
+}
+
+static struct link *find(const struct listing *listing, uint32_t ifindex)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (listing->links[i].ifindex == ifindex)
+            return &listing->links[i];
+    return NULL;
+}
+
+static int on_address(const struct nlmsghdr *nlh, void *data)
+{
+    const struct ifaddrmsg *info = mnl_nlmsg_get_payload(nlh);
+    struct link *link = find(data, info->ifa_index);
+
+    if (link && (info->ifa_family == AF_INET || info->ifa_family == AF_INET6))
+        link->has_address = true;
+    return MNL_CB_OK;
+}
+
+int links_list(struct links *links, struct link *out)
+{
+    _Alignas(struct nlmsghdr) char buffer[256];
+    struct listing listing = {.links = out};
+    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+
+    nlh->nlmsg_type = RTM_GETLINK;
+    (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+    int err = ask(links, nlh, NLM_F_DUMP, on_link, &listing);
+    if (err)
+        return err;
+    nlh = mnl_nlmsg_put_header(buffer);
+    nlh->nlmsg_type = RTM_GETADDR;
+    (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifaddrmsg));
+    err = ask(links, nlh, NLM_F_DUMP, on_address, &listing);
+    if (err)
+        return err;
+    for (size_t i = 0; i < listing.count; i++) {
+        struct link *lower = out[i].lower ? find(&listing, out[i].lower) : NULL;
+        if (lower)
+            lower->has_vlans = true;
+    }
+    return (int)listing.count;
+}
+
+static int on_route_attr(const struct nlattr *attr, void *data)
+{
+    uint32_t *ifindex = data;
+
+    if (mnl_attr_get_type(attr) == RTA_OIF)
+        *ifindex = mnl_attr_get_u32(attr);
+    return MNL_CB_OK;
+}
+
+static int on_route(const struct nlmsghdr *nlh, void *data)
+{
+    if (nlh->nlmsg_type == RTM_NEWROUTE)
+        (void)mnl_attr_parse(nlh, sizeof(struct rtmsg), on_route_attr, data);
+    return MNL_CB_OK;
+}
+
+uint32_t links_towards(struct links *links, const struct addr *dst)
+{
+    _Alignas(struct nlmsghdr) char buffer[256];
+    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    uint32_t ifindex = 0;
+
+    nlh->nlmsg_type = RTM_GETROUTE;
+    struct rtmsg *route = mnl_nlmsg_put_extra_header(nlh, sizeof *route);
+    route->rtm_family = (uint8_t)addr_family(dst);
+    if (addr_is_v4(dst)) {
+        route->rtm_dst_len = 32;
+        mnl_attr_put(nlh, RTA_DST, 4, addr_v4_bytes(dst));
+    } else {
+        route->rtm_dst_len = 128;
+        mnl_attr_put(nlh, RTA_DST, sizeof dst->bytes, dst->bytes);
+    }
+    return ask(links, nlh, NLM_F_ACK, on_route, &ifindex) == 0 ? ifindex : 0;
+}

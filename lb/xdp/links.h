@@ -1,0 +1,43 @@
+/* The network devices of this namespace as far as XDP is concerned, and whether they have changed. */
+#pragma once
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* More are not looked at. */
+#define LINKS_MAX 1024
+
+struct link {
+    uint32_t ifindex;
+    char name[IF_NAMESIZE];
+    uint8_t mac[6];
+    bool is_ethernet; /* and has a MAC address; not the loopback */
+    bool is_up;
+    bool is_port;     /* of a bridge, a bond or the like: it is that one which IP knows */
+    bool has_address; /* of IPv4 or IPv6 */
+    bool has_vlans;   /* there are VLAN devices on it */
+    uint32_t lower;   /* a VLAN device: what it is on; else 0 */
+    uint16_t vlan;    /* its tag */
+};
+
+struct links;
+
+/* 0 and *out, or -errno. */
+int links_open(struct links **out);
+void links_close(struct links *links);
+
+enum links_change { LINKS_DEVICES = 1 << 0, LINKS_ROUTES = 1 << 1 };
+
+/* What has changed since the last call, at the first call everything: enum links_change. Addresses count as
+ * devices. */
+unsigned links_changes(struct links *links);
+
+/* Fills up to LINKS_MAX of them in. Their number, or -errno. */
+int links_list(struct links *links, struct link *out);
+
+/* Index of the device that packets for `dst` leave on now; 0 if there is none. */
+uint32_t links_towards(struct links *links, const struct addr *dst);
