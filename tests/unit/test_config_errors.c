@@ -117,7 +117,8 @@ static void test_structure(void **state)
         {HEAD BACKENDS "unrelated: 1\n",
          "t:5:1: unrelated: unknown key; must be one of services, admin, dataplane, state, log\n"},
         {HEAD BACKENDS "fastpath: x\n",
-         "t:5:1: fastpath: unknown key; must be one of services, admin, dataplane, state, log\n"},
+         "t:5:1: fastpath: unknown key, did you mean \"dataplane.fastpath\"? Must be one of services, admin, "
+         "dataplane, state, log\n"},
         {HEAD BACKENDS "max_clients: 2000\n",
          "t:5:1: max_clients: unknown key, did you mean \"dataplane.max_clients\"? Must be one of services, "
          "admin, dataplane, state, log\n"},

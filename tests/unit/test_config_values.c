@@ -299,7 +299,7 @@ static void test_numbers(void **state)
         {HEAD "  health: {fall: 101}\n" BACKENDS,
          "t:4:18: services[0].health.fall: \"101\" is out of range; must be a whole number from 1 to 100\n"},
         {HEAD BACKENDS "dataplane: {fastpath: on}\n",
-         "t:5:23: dataplane.fastpath: \"on\" is unknown; must be auto, native, generic or off\n"},
+         "t:5:23: dataplane.fastpath: \"on\" is unknown; must be one of auto, native, generic, off\n"},
         {HEAD BACKENDS "dataplane: {max_clients: 999}\n",
          "t:5:26: dataplane.max_clients: \"999\" is out of range; must be a whole number from 1000 to "
          "10000000\n"},
