@@ -11,8 +11,7 @@
 
 #include "base/err.h"
 #include "lb/xdp/features.h"
-
-#define NATIVE_FEATURES (FEATURES_BASIC | FEATURES_REDIRECT)
+#include "lb/xdp/plan.h"
 
 /* A device that the program is, or is to be, attached to. */
 struct device {
@@ -34,6 +33,7 @@ struct devices {
     uint64_t tried; /* what was there when native mode was tried last, in vain */
     struct link found[LINKS_MAX];
     size_t found_count;
+    struct plan plan;
     struct device devices[LINKS_MAX];
     size_t count;
     struct fastpath_interface report[LINKS_MAX];
@@ -128,39 +128,12 @@ static void detach(const struct devices *d, struct device *device)
     device->mode = FASTPATH_OFF;
 }
 
-static const struct link *find_link(const struct devices *d, uint32_t ifindex)
-{
-    for (size_t i = 0; i < d->found_count; i++)
-        if (d->found[i].ifindex == ifindex)
-            return &d->found[i];
-    return NULL;
-}
-
 static struct device *find_device(struct devices *d, uint32_t ifindex)
 {
     for (size_t i = 0; i < d->count; i++)
         if (d->devices[i].ifindex == ifindex)
             return &d->devices[i];
     return NULL;
-}
-
-/* Do packets come in there as IP sees it? */
-static bool is_served(const struct link *link)
-{
-    return link->is_ethernet && link->is_up && link->has_address && !link->is_port;
-}
-
-/*
- * The device to attach to for a link that is served. Natively that is the one below a VLAN. In generic mode
- * it is the VLAN device; one that has VLANs on it is left out, as a packet's tag may not be in the packet
- * there, where the program would not see it, and would leave it on.
- */
-static const struct link *attachment(const struct devices *d, const struct link *link,
-                                     enum fastpath_mode mode)
-{
-    if (mode == FASTPATH_GENERIC)
-        return link->has_vlans ? NULL : link;
-    return link->lower ? find_link(d, link->lower) : link;
 }
 
 static void want(struct devices *d, const struct link *link)
@@ -177,16 +150,13 @@ static void want(struct devices *d, const struct link *link)
     device->is_wanted = true;
 }
 
-/* Marks what is wanted in that mode, and forgets what is not wanted any more or has gone. */
-static void choose(struct devices *d, enum fastpath_mode mode)
+/* Marks what the plan wants, and forgets what is not wanted any more or has gone. */
+static void choose(struct devices *d)
 {
     for (size_t i = 0; i < d->count; i++)
         d->devices[i].is_wanted = false;
-    for (size_t i = 0; i < d->found_count; i++) {
-        const struct link *at = is_served(&d->found[i]) ? attachment(d, &d->found[i], mode) : NULL;
-        if (at)
-            want(d, at);
-    }
+    for (size_t i = 0; i < d->plan.attachment_count; i++)
+        want(d, d->plan.attachments[i]);
     for (size_t i = d->count; i > 0; i--) {
         struct device *device = &d->devices[i - 1];
         if (device->is_wanted)
@@ -196,12 +166,26 @@ static void choose(struct devices *d, enum fastpath_mode mode)
     }
 }
 
+static void make_plan(struct devices *d, enum fastpath_mode mode)
+{
+    plan_make(&d->plan, d->found, d->found_count, mode);
+}
+
+static void ask_features(struct devices *d)
+{
+    for (size_t i = 0; i < d->found_count; i++) {
+        d->found[i].are_features_known = d->features != NULL;
+        d->found[i].features = features_of(d->features, d->found[i].ifindex);
+    }
+}
+
 /* Attaches to all that are wanted; whether it succeeded everywhere. */
 static bool attach_all(struct devices *d, enum fastpath_mode mode)
 {
     bool all = true;
 
-    choose(d, mode);
+    make_plan(d, mode);
+    choose(d);
     for (size_t i = 0; i < d->count; i++) {
         struct device *device = &d->devices[i];
         if (device->mode != mode)
@@ -213,87 +197,25 @@ static bool attach_all(struct devices *d, enum fastpath_mode mode)
 }
 
 /*
- * May all devices that would be attached to natively be used so, as far as they say now? A driver may say
- * more once a program is attached. *fingerprint is of all that they say.
- */
-static bool may_be_native(const struct devices *d, uint64_t *fingerprint)
-{
-    bool all = true;
-
-    *fingerprint = 1;
-    for (size_t i = 0; i < d->found_count; i++) {
-        const struct link *at = is_served(&d->found[i]) ? attachment(d, &d->found[i], FASTPATH_NATIVE) : NULL;
-        if (!at)
-            continue;
-        const uint64_t features = features_of(d->features, at->ifindex);
-        all = all && (features & NATIVE_FEATURES) == NATIVE_FEATURES;
-        *fingerprint = xdp_mix(*fingerprint, (uint64_t)at->ifindex << 32 | features);
-    }
-    return all;
-}
-
-/* Can packets be sent natively to every device that they come from? */
-static bool all_can(const struct devices *d)
-{
-    for (size_t i = 0; i < d->count; i++)
-        if (!(features_of(d->features, d->devices[i].ifindex) & FEATURES_NDO_XMIT))
-            return false;
-    return true;
-}
-
-/*
  * Native, if that works on all devices; else generic. What is sent natively to a device that cannot take it
  * is lost without a word, as in a veth whose peer does not poll, so the kernel's word is needed that it can.
+ * Some drivers can only once a program is attached; what was in vain is not tried again before something
+ * changes.
  */
 static enum fastpath_mode settle(struct devices *d)
 {
-    uint64_t fingerprint;
-
-    if (may_be_native(d, &fingerprint) && fingerprint != d->tried) {
-        if (attach_all(d, FASTPATH_NATIVE) && all_can(d))
+    make_plan(d, FASTPATH_NATIVE);
+    const uint64_t fingerprint = plan_fingerprint(&d->plan);
+    if (plan_can_receive(&d->plan) && fingerprint != d->tried) {
+        const bool all = attach_all(d, FASTPATH_NATIVE);
+        ask_features(d);
+        make_plan(d, FASTPATH_NATIVE);
+        if (all && plan_can_send(&d->plan))
             return FASTPATH_NATIVE;
         d->tried = fingerprint;
     }
     (void)attach_all(d, FASTPATH_GENERIC);
     return FASTPATH_GENERIC;
-}
-
-static void put_port(const struct devices *d, uint32_t ifindex, uint32_t vlan, uint32_t as,
-                     const uint8_t mac[static 6])
-{
-    const struct xdp_port_key key = {.ifindex = ifindex, .vlan = vlan};
-    struct xdp_port port = {.ifindex = as, .is_generic = d->mode == FASTPATH_GENERIC};
-
-    memcpy(port.mac, mac, sizeof port.mac);
-    (void)bpf_map_update_elem(d->maps->ports_fd, &key, &port, BPF_ANY);
-}
-
-/* Where the tag may have been taken by the driver, the packet can be of any of the VLANs: `as` is 0. */
-static void put_ports(struct devices *d, const struct link *link)
-{
-    const struct link *at = attachment(d, link, d->mode);
-    const struct device *device = at ? find_device(d, at->ifindex) : NULL;
-
-    if (!device || device->mode == FASTPATH_OFF)
-        return;
-    put_port(d, at->ifindex, at == link ? 0 : link->vlan, link->ifindex, link->mac);
-    if (at != link && !is_served(at))
-        put_port(d, at->ifindex, 0, 0, at->mac);
-}
-
-static void put_exit(const struct devices *d, const struct link *link)
-{
-    struct xdp_exit exit = {.ifindex = link->ifindex};
-
-    if (!link->is_ethernet || !link->is_up || link->is_port)
-        return;
-    if (d->mode == FASTPATH_NATIVE) {
-        if (link->lower)
-            exit = (struct xdp_exit){.ifindex = link->lower, .vlan = link->vlan};
-        if (d->features && !(features_of(d->features, exit.ifindex) & FEATURES_NDO_XMIT))
-            return;
-    }
-    (void)bpf_map_update_elem(d->maps->exits_fd, &link->ifindex, &exit, BPF_ANY);
 }
 
 /* Empties a map whose keys are no larger than those of ports. */
@@ -307,15 +229,16 @@ static void clear(int map_fd)
 }
 
 /* While they are written anew packets pass up. */
-static void write_maps(struct devices *d)
+static void write_maps(const struct devices *d)
 {
+    const struct plan *plan = &d->plan;
+
     clear(d->maps->ports_fd);
     clear(d->maps->exits_fd);
-    for (size_t i = 0; i < d->found_count; i++) {
-        put_exit(d, &d->found[i]);
-        if (is_served(&d->found[i]))
-            put_ports(d, &d->found[i]);
-    }
+    for (size_t i = 0; i < plan->port_count; i++)
+        (void)bpf_map_update_elem(d->maps->ports_fd, &plan->ports[i].key, &plan->ports[i].port, BPF_ANY);
+    for (size_t i = 0; i < plan->exit_count; i++)
+        (void)bpf_map_update_elem(d->maps->exits_fd, &plan->exits[i].ifindex, &plan->exits[i].exit, BPF_ANY);
 }
 
 static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
@@ -386,6 +309,7 @@ void devices_refresh(struct devices *d, bool links_have_changed)
         return;
     }
     d->found_count = (size_t)found;
+    ask_features(d);
     if (d->wanted == CONFIG_FASTPATH_AUTO) {
         d->mode = settle(d);
     } else {

@@ -22,6 +22,9 @@ struct link {
     bool has_vlans;   /* there are VLAN devices on it */
     uint32_t lower;   /* a VLAN device: what it is on; else 0 */
     uint16_t vlan;    /* its tag */
+    uint64_t
+        features; /* what it can do with XDP (lb/xdp/features.h), which links_list() leaves to the caller */
+    bool are_features_known;
 };
 
 struct links;
