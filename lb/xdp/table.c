@@ -80,9 +80,13 @@ uint32_t table_find(const struct table *t, const struct table_key *key)
     return TABLE_NONE;
 }
 
+/* A packet that was under way may have left a time that is a little later than `now`. */
 static bool is_free(const struct xdp_entry *entry, uint32_t now)
 {
-    return entry->state == XDP_FREE || (entry->state == XDP_GONE && now - entry->seen >= TABLE_REST);
+    const uint32_t rested = now - entry->seen;
+
+    return entry->state == XDP_FREE ||
+           (entry->state == XDP_GONE && rested >= TABLE_REST && rested <= UINT32_MAX - TABLE_REST);
 }
 
 uint32_t table_insert(struct table *t, const struct table_key *key, const struct xdp_entry *entry,
