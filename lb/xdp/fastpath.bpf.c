@@ -160,6 +160,14 @@ static __always_inline bool read_ipv6(struct datagram *d, void *at)
     return (void *)(d->udp + 1) <= d->end && ip6->payload_len == d->udp->len;
 }
 
+/* A frame that was cut off goes nowhere. What the first buffer does not hold may be in others. */
+static __always_inline bool is_whole(struct xdp_md *ctx, const struct datagram *d)
+{
+    const __u64 len = (__u64)((void *)d->udp - (void *)d->eth) + bpf_ntohs(d->udp->len);
+
+    return len <= (__u64)(d->end - (void *)d->eth) || len <= bpf_xdp_get_buff_len(ctx);
+}
+
 /* A UDP datagram of port 4500 whose lengths agree; at most one VLAN tag. */
 static __always_inline bool read_datagram(struct xdp_md *ctx, struct datagram *d)
 {
@@ -190,7 +198,7 @@ static __always_inline bool read_datagram(struct xdp_md *ctx, struct datagram *d
     if (!found || (d->udp->dest != bpf_htons(NATT_PORT) && d->udp->source != bpf_htons(NATT_PORT)))
         return false;
     d->payload = bpf_ntohs(d->udp->len) - sizeof *d->udp;
-    return d->payload >= 1 && d->payload <= 0xffff;
+    return d->payload >= 1 && d->payload <= 0xffff && is_whole(ctx, d);
 }
 
 static __always_inline struct xdp_entry *find_entry(const struct datagram *d)
