@@ -34,6 +34,7 @@
 #define OFFSET_MAX    128 /* of the UDP header in a frame */
 #define VLAN_ID_MASK  0xfff
 #define VLAN_LEN      4
+#define AHEAD_MAX     1000 /* ticks */
 
 const volatile __u32 slots = 1;
 const volatile __u64 seed = 0;
@@ -528,16 +529,24 @@ static __always_inline void count_packet(const struct xdp_entry *entry, __u32 pa
     count->bytes += payload;
 }
 
+/* Is that time longer ago? The daemon's clock may be a little ahead of ours, which is coarse. */
+static __always_inline bool is_before(__u32 now, __u32 then, __u32 ticks)
+{
+    const __u32 age = now - then;
+
+    return age > ticks && age < -(__u32)AHEAD_MAX;
+}
+
 /* Nobody sweeps while the daemon is away: then a flow ends by itself. */
 static __always_inline bool is_idle(const struct datagram *d, const struct xdp_entry *entry,
                                     const struct xdp_place *place)
 {
     const __u32 zero = 0;
 
-    if (d->now - entry->seen <= place->idle)
+    if (!is_before(d->now, entry->seen, place->idle))
         return false;
     const struct xdp_about *about = bpf_map_lookup_elem(&ikelb_about, &zero);
-    return !about || d->now - about->alive > place->idle;
+    return !about || is_before(d->now, about->alive, place->idle);
 }
 
 static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struct xdp_entry *entry,
