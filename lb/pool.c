@@ -243,6 +243,9 @@ void pool_sample(struct pool *pool, uint64_t now_ms)
             backend->rate[d].bytes = (now.bytes - backend->sampled[d].bytes) * 1000 / elapsed_ms;
             backend->sampled[d] = now;
         }
+        const uint64_t fast = backend->fast[TRAFFIC_IN].packets + backend->fast[TRAFFIC_OUT].packets;
+        backend->fast_pps = (fast - backend->fast_sampled) * 1000 / elapsed_ms;
+        backend->fast_sampled = fast;
     }
     pool->sampled_ms = now_ms;
 }

@@ -111,6 +111,8 @@ struct backend {
     struct traffic fast[2];    /* of these, what the fast path has carried */
     struct traffic sampled[2]; /* at the last pool_sample() */
     struct traffic rate[2];    /* a second, as of the last pool_sample() */
+    uint64_t fast_sampled;     /* packets of the fast path, both ways, at the last pool_sample() */
+    uint64_t fast_pps;         /* and of these a second */
 };
 
 /* How a session that is followed has moved: to another address (RFC 4555), or to another port of its NAT. */

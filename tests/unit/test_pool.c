@@ -183,13 +183,17 @@ static void test_sample(void **state)
     assert_int_equal(b->rate[TRAFFIC_IN].packets, 0);
     b->traffic[TRAFFIC_IN] = (struct traffic){20, 3000};
     b->traffic[TRAFFIC_OUT] = (struct traffic){5, 50};
+    b->fast[TRAFFIC_IN] = (struct traffic){7, 70};
+    b->fast[TRAFFIC_OUT] = (struct traffic){2, 20};
     pool_sample(pool, 5000); /* no time has passed: nothing to divide by */
     pool_sample(pool, 5500);
     assert_int_equal(b->rate[TRAFFIC_IN].bytes, 2 * 3000);
     assert_int_equal(b->rate[TRAFFIC_OUT].packets, 10);
     assert_int_equal(b->rate[TRAFFIC_OUT].bytes, 100);
+    assert_int_equal(b->fast_pps, 18);
     pool_sample(pool, 6500);
     assert_int_equal(b->rate[TRAFFIC_IN].packets, 0);
+    assert_int_equal(b->fast_pps, 0);
     pool_destroy(pool);
 }
 
