@@ -178,19 +178,19 @@ static json_t *backend_json(const struct backend *b)
     const struct traffic *tx_rate = &b->rate[TRAFFIC_OUT];
     char text[ADDR_TEXT_MAX];
 
-    return json_pack("{s:s, s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-                     "s:o, s:o, s:o, "
-                     "s:o}",
-                     "name", b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight,
-                     "state", config_state_name(b->state), "removed", b->removed, "health",
-                     judge_state_name(b->health), "clients", (json_int_t)b->clients, "new_clients_total",
-                     (json_int_t)b->new_clients_total, "init_unanswered_total",
-                     (json_int_t)b->handshakes.unanswered_total, "rx_packets", (json_int_t)rx->packets,
-                     "rx_bytes", (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets, "tx_bytes",
-                     (json_int_t)tx->bytes, "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate),
-                     "tx_pps", (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "probe_ms", probe_ms(b),
-                     "fragmentation", fragmentation(b->fragmentation), "suspect", suspect(b), "handshakes",
-                     handshakes(&b->handshakes));
+    return json_pack(
+        "{s:s, s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, s:o, s:o, s:o, "
+        "s:o}",
+        "name", b->name, "address", addr_format(&b->addr, text), "weight", (json_int_t)b->weight, "state",
+        config_state_name(b->state), "removed", b->removed, "health", judge_state_name(b->health), "clients",
+        (json_int_t)b->clients, "new_clients_total", (json_int_t)b->new_clients_total,
+        "init_unanswered_total", (json_int_t)b->handshakes.unanswered_total, "rx_packets",
+        (json_int_t)rx->packets, "rx_bytes", (json_int_t)rx->bytes, "tx_packets", (json_int_t)tx->packets,
+        "tx_bytes", (json_int_t)tx->bytes, "rx_pps", (json_int_t)rx_rate->packets, "rx_bps", bits(rx_rate),
+        "tx_pps", (json_int_t)tx_rate->packets, "tx_bps", bits(tx_rate), "fast_pps", (json_int_t)b->fast_pps,
+        "probe_ms", probe_ms(b), "fragmentation", fragmentation(b->fragmentation), "suspect", suspect(b),
+        "handshakes", handshakes(&b->handshakes));
 }
 
 /* Opens an object and leaves it open for one more member, a list. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "admin/fastpath_view.h"
 #include "admin/field.h"
 #include "admin/human.h"
 #include "admin/table.h"
@@ -49,6 +50,23 @@ static void print_head(const struct term *term, const json_t *status)
                 human_count(field_number(pins, "capacity"), capacity));
     print_rates(term, " | in", sum_of(status, "rx_bps"), sum_of(status, "rx_pps"));
     print_rates(term, " | out", sum_of(status, "tx_bps"), sum_of(status, "tx_pps"));
+    fputc('\n', term->out);
+}
+
+/* Nothing about a daemon that does not know it. */
+static void print_fastpath(const struct term *term, const json_t *status)
+{
+    const struct fastpath_view view = fastpath_view_of(status);
+    char text[FASTPATH_VIEW_MAX];
+
+    if (!view.mode)
+        return;
+    term_put(term, TERM_FAINT, "fast path ");
+    term_put(term, TERM_PLAIN, fastpath_view_use(&view, text));
+    if (view.troubles) {
+        term_put(term, TERM_FAINT, " | ");
+        term_put(term, TERM_WARN, fastpath_view_trouble(&view, text));
+    }
     fputc('\n', term->out);
 }
 
@@ -243,6 +261,7 @@ int status_view_print(const json_t *status, const struct term *term)
     if (!json_is_array(services))
         return ERR_PROTOCOL;
     print_head(term, status);
+    print_fastpath(term, status);
     json_array_foreach(services, i, service)
     {
         fputc('\n', term->out);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/fastpath_view.h"
 #include "admin/field.h"
 #include "admin/human.h"
 #include "admin/table.h"
@@ -101,6 +102,22 @@ static size_t count_alarms(const json_t *status)
     return count;
 }
 
+/* At the end of a line, where there may be no room for more. */
+static void print_fastpath(const struct term *term, const json_t *status)
+{
+    const struct fastpath_view view = fastpath_view_of(status);
+
+    if (!view.mode)
+        return;
+    term_put(term, TERM_FAINT, " | fast path ");
+    if (view.per_cent < 0 || strcmp(view.mode, "off") == 0)
+        term_put(term, TERM_PLAIN, view.mode);
+    else
+        term_printf(term, TERM_PLAIN, "%d%%", view.per_cent);
+    if (view.troubles)
+        term_printf(term, TERM_WARN, ", not on %s", view.interface);
+}
+
 /* The alarms are counted here, as they may stand beyond the edge of the screen. */
 static void print_first_line(const struct term *term, const json_t *status)
 {
@@ -119,6 +136,7 @@ static void print_first_line(const struct term *term, const json_t *status)
         term_put(term, TERM_FAINT, " | ");
         term_printf(term, TERM_BAD, "%zu alarm%s", alarms, alarms == 1 ? "" : "s");
     }
+    print_fastpath(term, status);
     fputc('\n', term->out);
 }
 

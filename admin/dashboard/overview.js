@@ -50,6 +50,18 @@ function showSums(status, services, nowMs) {
   drawLine(byId("out-line"), overview.rates, 1, null, nowMs);
 }
 
+// "98 %" and what of; without packets the mode alone; and the first of the interfaces that are not served.
+function showFastPath(fastpath, fast, all) {
+  const isUsed = fastpath.mode !== "off" && all > 0;
+  const share = Math.round((100 * fast) / all);
+  const within = fast > 0 && fast < all ? Math.min(Math.max(share, 1), 99) : share;
+  const troubles = fastpath.interfaces.filter((one) => one.trouble);
+  const words = [isUsed ? `of packets, ${fastpath.mode}` : fastpath.mode === "off" ? "" : "no packets now"];
+  if (troubles.length) words.push(`not on ${troubles[0].name} (${troubles[0].trouble})${troubles.length > 1 ? ` and ${troubles.length - 1} more` : ""}`);
+  setText(byId("fast"), isUsed ? `${within} %` : fastpath.mode);
+  setText(byId("fast-of"), words.filter(Boolean).join("; "));
+}
+
 function showTables(tables) {
   setPairs(byId("tables"), Object.entries(tables).map(([name, table]) => {
     const share = table.capacity ? (100 * table.entries) / table.capacity : 0;
@@ -85,6 +97,7 @@ function showOverview(status, services, nowMs, hasRestarted) {
   setText(byId("about"), `${status.version} on ${location.host}, up ${duration(status.uptime_s)}`);
   showAlarms(status);
   showSums(status, services, nowMs);
-  showTables(status.tables);
+  showFastPath(status.fastpath, services.sum("fast_pps"), services.sum("rx_pps") + services.sum("tx_pps"));
+  showTables({ ...status.tables, "fast path": status.fastpath });
   showDrops(status.drops, nowMs, hasRestarted);
 }

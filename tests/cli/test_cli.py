@@ -212,9 +212,12 @@ def test_refusals(work: Path) -> None:
 
 def test_status(work: Path) -> None:
     path = work / "ikelb.sock"
-    document = {"version": "1.2.3", "uptime_s": 61, "services": [{"name": "aovpn", "backends": [{"name": "vpn1"}]}]}
+    interfaces = [{"name": "eth0", "mode": "off", "trouble": "another XDP\033[2J program is attached"}]
+    document = {"version": "1.2.3", "uptime_s": 61, "fastpath": {"mode": "native", "interfaces": interfaces},
+                "services": [{"name": "aovpn", "backends": [{"name": "vpn1", "rx_pps": 7, "tx_pps": 13, "fast_pps": 15}]}]}
     with FakeDaemon(path, lambda _: (200, document)):
         done = expect(["status", "--socket", str(path)], DONE, out="ikelb 1.2.3, up 1m 1s\n")
+        assert "\nfast path native, 75% of packets | not on eth0 (another XDP?[2J program is attached)\n" in done.stdout, done.stdout
         assert "  vpn1 " in done.stdout and "\033" not in done.stdout, done.stdout
         done = expect(["status", "--json", "--socket", str(path)], DONE, out="{")
         assert json.loads(done.stdout) == document

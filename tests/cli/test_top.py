@@ -29,7 +29,7 @@ class Pool:
         return {"name": name, "address": f"10.0.0.{number}", "weight": 100, "state": self.states.get(name, "enabled"),
                 "removed": False, "health": "up", "clients": 100 * number, "new_clients_total": count * number,
                 "rx_pps": 1000 * number, "rx_bps": 3400000 * number, "tx_pps": 2000, "tx_bps": 12000000 // number,
-                "probe_ms": 0.8 * number, "suspect": None,
+                "fast_pps": 500 * number + 1000, "probe_ms": 0.8 * number, "suspect": None,
                 "handshakes": {"init_sent": count, "init_answered": count, "auth_sent": count, "auth_answered": count,
                                "established": count, "answered": count, "unanswered": 0}, **more}
 
@@ -44,6 +44,7 @@ class Pool:
         return 200, {
             "version": "9.8.7", "uptime_s": 93600 + self.second,
             "tables": {"pins": {"entries": 1500, "capacity": 1000000}},
+            "fastpath": {"mode": "generic", "interfaces": []},
             "services": [
                 {"name": "aovpn", "mode": "transparent", "schedule": "bounded-hash", "vip": ["203.0.113.10"],
                  "alarms": [self.alarm] if self.alarm else [],
@@ -77,7 +78,7 @@ def test_screen(work: Path) -> None:
         text = terminal.wait(lambda text: "  10.0  " in text, "new clients a second")
         assert terminal.is_alternate
         lines = terminal.lines()
-        assert lines[0].startswith("ikelb 9.8.7, up 1d 2h | clients 1,500 of 1,000,000"), text
+        assert lines[0].rstrip() == "ikelb 9.8.7, up 1d 2h | clients 1,500 of 1,000,000 | fast path 50%", text
         assert lines[1].startswith("in ") and " | out " in lines[1] and " | new " in lines[1], text
         assert lines[2].startswith("last 60 s: ") and lines[2].endswith(" up"), text
         assert lines[4] == "aovpn  203.0.113.10  transparent  bounded-hash", text

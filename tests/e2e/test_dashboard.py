@@ -288,6 +288,7 @@ def check_markup(page: Page, status: dict[str, Any]) -> None:
     vpn.update(name=MARKUP, alarms=[f"alarm {MARKUP}"], mode=MARKUP, schedule=MARKUP, vip=[MARKUP])
     vpn["backends"][0].update(name=MARKUP, address=MARKUP, state=MARKUP, health=MARKUP, suspect=MARKUP, fragmentation=False)
     made["drops"], made["version"] = {MARKUP: 3}, MARKUP
+    made["fastpath"].update(mode=MARKUP, interfaces=[{"name": MARKUP, "mode": "off", "trouble": MARKUP}])
     row = {"ago_s": 1.0, "at": MARKUP, "service": MARKUP, "backend": MARKUP}
     client = {"address": MARKUP, "verdict": MARKUP, "connected": False, "summary": MARKUP, "ago_s": 1.0,
               "advice": [MARKUP], "complete": True,
@@ -307,6 +308,28 @@ def check_markup(page: Page, status: dict[str, Any]) -> None:
     page.wait("!!document.querySelector('.details')", "an unfolded row")
     assert page.text("#explain-answer").count(MARKUP) >= 10, page.text("#explain-answer")
     equal(page.evaluate("[...document.querySelectorAll('img, body script')].length"), 1, "the page's one script, no image")
+
+
+def check_fast_path(page: Page, status: dict[str, Any]) -> None:
+    """Its share of the packets, or its mode where there are none; and where it is not."""
+    trouble = {"name": "eth1", "mode": "off", "trouble": "another XDP program is attached"}
+    fine = {"name": "eth0", "mode": "native", "trouble": None}
+    for mode, rates, interfaces, shown in (
+        ("native", (30, 10, 30), [fine], "75 %\nof packets, native"),
+        ("native", (30000, 10000, 39999), [fine], "99 %\nof packets, native"),
+        ("generic", (0, 0, 0), [fine], "generic\nno packets now"),
+        ("native", (30, 10, 40), [fine, trouble], "100 %\nof packets, native; not on eth1 (another XDP program is attached)"),
+        ("native", (1, 1, 1), [trouble, trouble, fine], "50 %\nof packets, native; not on eth1 "
+                                                        "(another XDP program is attached) and 1 more"),
+        ("off", (30, 10, 0), [], "off"),
+    ):
+        made = make_status(status, 1)
+        made["services"][0]["backends"][0].update(zip(("rx_pps", "tx_pps", "fast_pps"), rates))
+        made["fastpath"].update(mode=mode, interfaces=interfaces, entries=2, capacity=100)
+        page.evaluate(f"made = {json.dumps({'/api/v1/status': made})}")
+        tile = "document.getElementById('fast').parentElement.innerText.trim()"
+        wait_for(lambda: page.evaluate(tile) == shown, f"{shown!r} of the fast path")
+    assert "fast path\n2 of 100 (2 %)" in page.text("#tables"), page.text("#tables")
 
 
 def check_many(page: Page, status: dict[str, Any]) -> None:
@@ -354,5 +377,6 @@ def test_dashboard_strangers() -> None:
             check_markup(page, status)
             check_colours(page)
             check_phone(page)
+            check_fast_path(page, status)
             check_many(page, status)
             check_clean(page)

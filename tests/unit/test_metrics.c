@@ -5,6 +5,7 @@
 #include "admin/metrics.h"
 #include "lb/alarms.h"
 #include "lb/pool_config.h"
+#include "tests/unit/reporting_fastpath.h"
 #include "tests/unit/support.h"
 
 static const struct support_service services[] = {
@@ -194,11 +195,11 @@ static void test_well_formed(void **state)
     const size_t samples = read_text(text, &families);
     const size_t histogram = HISTOGRAM_BUCKETS + 2;
     const size_t each_backend =
-        1 + 3 + 1 + 2 + STAGE_COUNT + 1 + 2 + 2 + 2 + STAGE_COUNT - 1 + 2 + 2 + 2 + histogram;
+        1 + 3 + 1 + 2 + STAGE_COUNT + 1 + 4 + 4 + 2 + STAGE_COUNT - 1 + 2 + 2 + 2 + histogram;
     const size_t each_service = 1 + 2 + 1 + ALARM_COUNT;
-    assert_int_equal(families, 29);
-    assert_int_equal(samples,
-                     3 * each_backend + 2 * each_service + DROP_REASON_COUNT + 9 + histogram + 4 + 1 + 1);
+    assert_int_equal(families, 31);
+    assert_int_equal(samples, 3 * each_backend + 2 * each_service + DROP_REASON_COUNT + 4 + 3 + 4 +
+                                  FASTPATH_MODE_COUNT + histogram + 4 + 1 + 1);
     free(text);
 }
 
@@ -213,6 +214,8 @@ static void fill(struct support_net *net, struct histogram *lag)
     backend->new_clients_total = 11;
     backend->traffic[TRAFFIC_IN] = (struct traffic){12, 13};
     backend->traffic[TRAFFIC_OUT] = (struct traffic){14, 15};
+    backend->fast[TRAFFIC_IN] = (struct traffic){2, 3};
+    backend->fast[TRAFFIC_OUT] = (struct traffic){4, 5};
     backend->handshakes = (struct handshake_counts){
         .reached = {99, 16, 17, 18, 19, 20},
         .answered_total = 21,
@@ -245,10 +248,14 @@ static void test_values(void **state)
         "ikelb_backend_suspect{service=\"a\",backend=\"vpn2\",kind=\"silent\"} 0",
         "ikelb_backend_suspect{service=\"a\",backend=\"vpn2\",kind=\"refusing\"} 1",
         "ikelb_new_clients_total{service=\"a\",backend=\"vpn2\"} 11",
-        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"slow\"} 12",
-        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"slow\"} 14",
-        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"slow\"} 13",
-        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"slow\"} 15",
+        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"slow\"} 10",
+        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"fast\"} 2",
+        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"slow\"} 10",
+        "ikelb_packets_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"fast\"} 4",
+        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"slow\"} 10",
+        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"in\",path=\"fast\"} 3",
+        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"slow\"} 10",
+        "ikelb_bytes_total{service=\"a\",backend=\"vpn2\",direction=\"out\",path=\"fast\"} 5",
         "ikelb_handshakes_total{service=\"a\",backend=\"vpn2\",outcome=\"answered\"} 21",
         "ikelb_handshakes_total{service=\"a\",backend=\"vpn2\",outcome=\"unanswered\"} 22",
         "ikelb_handshake_stages_total{service=\"a\",backend=\"vpn2\",stage=\"init-sent\"} 16",
@@ -274,6 +281,13 @@ static void test_values(void **state)
         "ikelb_table_capacity{table=\"pins\"} 100",
         "ikelb_table_capacity{table=\"flows\"} 200",
         "ikelb_table_capacity{table=\"sessions\"} 100",
+        "ikelb_table_entries{table=\"fastpath\"} 51",
+        "ikelb_table_capacity{table=\"fastpath\"} 250",
+        "ikelb_fastpath{mode=\"off\"} 0",
+        "ikelb_fastpath{mode=\"generic\"} 0",
+        "ikelb_fastpath{mode=\"native\"} 1",
+        "ikelb_fastpath_passed_total{reason=\"mtu\"} 52",
+        "ikelb_fastpath_passed_total{reason=\"new_spi\"} 53",
         "ikelb_loop_lag_seconds_sum 0.000700",
         "ikelb_loop_lag_seconds_count 1",
         "ikelb_state_saved_timestamp_seconds 1700000001.234000",
@@ -287,6 +301,7 @@ static void test_values(void **state)
     struct histogram lag = {0};
 
     fill(net, &lag);
+    net->dp.bindings.fastpath = &reporting_fastpath;
     char *text = metrics_of(&net->dp, &lag, net->now_ms);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         check_line(text, lines[i]);

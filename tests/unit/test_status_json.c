@@ -5,6 +5,7 @@
 
 #include "admin/status_json.h"
 #include "lb/pool_config.h"
+#include "tests/unit/reporting_fastpath.h"
 #include "tests/unit/support.h"
 
 static const struct support_service services[] = {
@@ -28,6 +29,10 @@ static const struct support_service services[] = {
 
 static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
+    "\"fastpath\":{\"mode\":\"native\",\"entries\":51,\"capacity\":250,\"interfaces\":["
+    "{\"name\":\"eth0\",\"mode\":\"native\",\"trouble\":null},"
+    "{\"name\":\"eth1\",\"mode\":\"off\",\"trouble\":\"another XDP program is attached\"}],"
+    "\"passed\":{\"mtu\":52,\"new_spi\":53}},"
     "\"tables\":{\"pins\":{\"entries\":2,\"capacity\":100},\"flows\":{\"entries\":1,\"capacity\":200},"
     "\"sessions\":{\"entries\":1,\"capacity\":100}},"
     "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\",\"removed\":"
@@ -41,7 +46,8 @@ static const char expected[] =
     "\"health\":\"up\","
     "\"clients\":2,\"new_clients_total\":2,\"init_unanswered_total\":5,"
     "\"rx_packets\":11,\"rx_bytes\":12,\"tx_packets\":13,\"tx_bytes\":14,"
-    "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"probe_ms\":0.834,\"fragmentation\":true,"
+    "\"rx_pps\":15,\"rx_bps\":128,\"tx_pps\":17,\"tx_bps\":144,\"fast_pps\":19,\"probe_ms\":0.834,"
+    "\"fragmentation\":true,"
     "\"suspect\":\"refusing\",\"handshakes\":{\"init_sent\":21,\"init_answered\":22,\"auth_sent\":23,"
     "\"auth_answered\":24,\"established\":25,\"answered\":26,\"unanswered\":5,\"stalled\":27,"
     "\"auth_unanswered\":28,\"large_in\":29,\"large_out\":30}},"
@@ -49,7 +55,8 @@ static const char expected[] =
     "\"health\":\"unknown\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
-    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":null,"
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"fast_pps\":0,\"probe_ms\":null,\"fragmentation\":"
+    "null,"
     "\"suspect\":\"silent\","
     "\"handshakes\":{\"init_sent\":0,\"init_answered\":0,\"auth_sent\":0,\"auth_answered\":0,\"established\":"
     "0,"
@@ -63,7 +70,8 @@ static const char expected[] =
     "\"down\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":0,"
     "\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0,"
-    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":1234.5,\"fragmentation\":false,"
+    "\"rx_pps\":0,\"rx_bps\":0,\"tx_pps\":0,\"tx_bps\":0,\"fast_pps\":0,\"probe_ms\":1234.5,"
+    "\"fragmentation\":false,"
     "\"suspect\":null,"
     "\"handshakes\":{\"init_sent\":0,\"init_answered\":0,\"auth_sent\":0,\"auth_answered\":0,\"established\":"
     "0,"
@@ -98,6 +106,7 @@ static void prepare(struct support_net *net)
     b[0].traffic[TRAFFIC_OUT] = (struct traffic){.packets = 13, .bytes = 14};
     b[0].rate[TRAFFIC_IN] = (struct traffic){.packets = 15, .bytes = 16};
     b[0].rate[TRAFFIC_OUT] = (struct traffic){.packets = 17, .bytes = 18};
+    b[0].fast_pps = 19;
     b[0].handshakes.unanswered_total = 5;
     b[0].probe_us = 834;
     b[0].fragmentation = FRAGMENTATION_YES;
@@ -127,6 +136,7 @@ static void test_document(void **state)
 
     (void)state;
     prepare(&net);
+    net.dp.bindings.fastpath = &reporting_fastpath;
     json_t *document = document_of(&net.dp, net.now_ms - 3999, net.now_ms);
     json_object_set_new(document, "drops", json_object()); /* has a test of its own */
     json_t *wanted = json_loads(expected, 0, NULL);
@@ -154,6 +164,22 @@ static void test_drops_by_reason(void **state)
     assert_int_equal(json_object_size(drops), DROP_REASON_COUNT);
     assert_int_equal(json_integer_value(json_object_get(drops, "no_backend")), 100 + DROP_NO_BACKEND);
     assert_int_equal(json_integer_value(json_object_get(drops, "bad_source")), 100 + DROP_BAD_SOURCE);
+    json_decref(document);
+    support_net_deinit(&net);
+}
+
+/* Without a fast path its members are there all the same. */
+static void test_no_fastpath(void **state)
+{
+    struct support_net net;
+
+    (void)state;
+    support_net_init(&net, services, 2, 100);
+    json_t *document = document_of(&net.dp, 0, net.now_ms);
+    char *seen = json_dumps(json_object_get(document, "fastpath"), JSON_SORT_KEYS | JSON_COMPACT);
+    assert_string_equal(seen,
+                        "{\"capacity\":0,\"entries\":0,\"interfaces\":[],\"mode\":\"off\",\"passed\":{}}");
+    free(seen);
     json_decref(document);
     support_net_deinit(&net);
 }
@@ -341,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document),
         cmocka_unit_test(test_drops_by_reason),
+        cmocka_unit_test(test_no_fastpath),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_reload_between_slices),
     };

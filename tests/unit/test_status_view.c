@@ -10,13 +10,16 @@
 static const char document[] =
     "{\"version\":\"9.8.7\",\"uptime_s\":93600,\"drops\":{\"no_backend\":1234,\"bad_source\":0,\"ttl_"
     "expired\":2},"
+    "\"fastpath\":{\"mode\":\"native\",\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"native\",\"trouble\":"
+    "null},"
+    "{\"name\":\"eth1\",\"mode\":\"off\",\"trouble\":\"another XDP program is attached\"}]},"
     "\"tables\":{\"pins\":{\"entries\":1500,\"capacity\":1000000}},"
     "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
     "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[],\"backends\":["
     "{\"name\":\"vpn1\",\"address\":\"10.0.0.11\",\"weight\":100,\"state\":\"enabled\",\"health\":\"up\","
     "\"clients\":1500,\"new_clients_total\":20000,\"init_unanswered_total\":0,\"rx_pps\":1000,\"rx_bps\":"
     "3400000,"
-    "\"tx_pps\":2000,\"tx_bps\":12000000,\"probe_ms\":0.83,\"fragmentation\":true},"
+    "\"tx_pps\":2000,\"tx_bps\":12000000,\"fast_pps\":2700,\"probe_ms\":0.83,\"fragmentation\":true},"
     "{\"name\":\"vpn2\",\"address\":\"10.0.0.12\",\"weight\":50,\"state\":\"drain\",\"health\":\"unknown\","
     "\"clients\":0,\"new_clients_total\":0,\"init_unanswered_total\":3,\"rx_pps\":0,\"rx_bps\":0,"
     "\"tx_pps\":0,\"tx_bps\":0,\"probe_ms\":null,\"fragmentation\":false}]},"
@@ -28,6 +31,7 @@ static const char document[] =
 static const char screen[] =
     "ikelb 9.8.7, up 1d 2h\n"
     "clients 1,500 of 1,000,000 | in 3.4 Mbit/s, 1.0 kpps | out 12 Mbit/s, 2.0 kpps\n"
+    "fast path native, 90% of packets | not on eth1 (another XDP program is attached)\n"
     "\n"
     "aovpn  192.0.2.1, 2001:db8::1  transparent  bounded-hash\n"
     "  BACKEND  ADDRESS    WEIGHT  STATE    HEALTH   CLIENTS     NEW  UNANSWERED          IN        OUT   "
@@ -73,6 +77,7 @@ static void test_colours(void **state)
     assert_non_null(strstr(text, "\033[1;31mdown\033[0m"));
     assert_non_null(strstr(text, "\033[1;31mALARM: \033[0m\033[1;31mno backend is up"));
     assert_non_null(strstr(text, "\033[33mNote: vpn2 "));
+    assert_non_null(strstr(text, "\033[33mnot on eth1 "));
     char *to = text;
     for (const char *from = text; *from; from++) {
         if (*from == '\033')

@@ -6,10 +6,11 @@
 
 static const char document[] =
     "{\"version\":\"9.8.7\",\"uptime_s\":93600,\"tables\":{\"pins\":{\"entries\":1500,\"capacity\":1000000}},"
+    "\"fastpath\":{\"mode\":\"native\",\"interfaces\":[{\"name\":\"eth1\",\"trouble\":\"why\"}]},"
     "\"services\":[{\"name\":\"aovpn\",\"mode\":\"transparent\",\"schedule\":\"bounded-hash\","
     "\"vip\":[\"192.0.2.1\",\"2001:db8::1\"],\"alarms\":[],\"backends\":["
     "{\"name\":\"vpn1\",\"address\":\"10.0.0.11\",\"state\":\"enabled\",\"health\":\"up\",\"clients\":1500,"
-    "\"rx_pps\":1000,\"rx_bps\":3400000,\"tx_pps\":20,\"tx_bps\":999,\"probe_ms\":0.83},"
+    "\"rx_pps\":1000,\"rx_bps\":3400000,\"tx_pps\":20,\"tx_bps\":999,\"fast_pps\":510,\"probe_ms\":0.83},"
     "{\"name\":\"vpn2\",\"address\":\"10.0.0.12\",\"state\":\"drain\",\"health\":\"down\",\"clients\":0,"
     "\"probe_ms\":null},"
     "{\"name\":\"v\\u001b[2Jn\",\"address\":\"10.0.0.14\",\"state\":\"drain\",\"removed\":true,"
@@ -18,7 +19,7 @@ static const char document[] =
     "\"alarms\":[\"no backend is up: new clients are dropped\"],\"backends\":[]}]}";
 
 static const char whole[] =
-    "ikelb 9.8.7, up 1d 2h | clients 1,500 of 1,000,000 | 1 alarm\n"
+    "ikelb 9.8.7, up 1d 2h | clients 1,500 of 1,000,000 | 1 alarm | fast path 50%, not on eth1\n"
     "in 3.4 Mbit/s, 1.0 kpps | out 999 bit/s, 20 pps | new 0.0/s | unanswered -\n"
     "last 60 s: 0 begun > 0 answered > 0 auth > 0 answered > 0 up\n"
     "\n"
@@ -210,13 +211,37 @@ static void test_lenient(void **state)
     }
 }
 
+/* Without packets the mode stands for the share, and nothing at all for a daemon that does not know it. */
+static void test_fastpath(void **state)
+{
+    static const struct {
+        const char *json;
+        const char *line;
+    } cases[] = {
+        {"{\"fastpath\":{\"mode\":\"generic\"},\"services\":[]}", "clients 0 of 0 | fast path generic\n"},
+        {"{\"fastpath\":{\"mode\":\"off\"},\"services\":[{\"backends\":[{\"rx_pps\":5}]}]}",
+         "clients 0 of 0 | fast path off\n"},
+        {"{\"services\":[]}", "clients 0 of 0\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct top_ui ui = {0};
+        char *text = show(cases[i].json, &ui, NULL, (struct term){.width = 80}, 24);
+        if (!strstr(text, cases[i].line))
+            fail_msg("case %zu:\n%s", i, text);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_once),    cmocka_unit_test(test_heights),
-        cmocka_unit_test(test_scrolls), cmocka_unit_test(test_lines_at_the_bottom),
-        cmocka_unit_test(test_trouble), cmocka_unit_test(test_colours_and_width),
-        cmocka_unit_test(test_lenient), cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_once),     cmocka_unit_test(test_heights),
+        cmocka_unit_test(test_scrolls),  cmocka_unit_test(test_lines_at_the_bottom),
+        cmocka_unit_test(test_trouble),  cmocka_unit_test(test_colours_and_width),
+        cmocka_unit_test(test_lenient),  cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_fastpath),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
