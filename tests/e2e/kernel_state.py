@@ -1,6 +1,7 @@
-"""What a namespace's kernel holds of packet filters, rules and routes; and foreign things for ikelb to leave alone."""
+"""What a namespace's kernel holds of packet filters, rules, routes and XDP programs; and foreign things for ikelb to leave alone."""
 
 import difflib
+import json
 
 from vpnlab.net import Namespace
 from vpnlab.topology import CLIENTS_GATEWAY
@@ -12,6 +13,8 @@ COMMANDS = (
     ("ip", "-4", "route", "show", "table", "all"),
     ("ip", "-6", "route", "show", "table", "all"),
 )
+
+XDP_MODES = {1: "native", 2: "generic"}  # linux/if_link.h: XDP_ATTACHED_DRV, XDP_ATTACHED_SKB
 
 # In the way as far as can be: ikelb's names in other families, its priority, its mark, its routing table.
 FOREIGN_NFT = """
@@ -78,7 +81,14 @@ def add_foreign(namespace: Namespace) -> None:
 
 def snapshot(namespace: Namespace) -> str:
     """All of it as text."""
-    return "".join(f"# {' '.join(command)}\n{namespace.run(*command)}" for command in COMMANDS)
+    parts = [f"# {' '.join(command)}\n{namespace.run(*command)}" for command in COMMANDS]
+    return "".join([*parts, "# XDP\n", *(f"{device} {mode}\n" for device, mode in xdp_attached(namespace).items())])
+
+
+def xdp_attached(namespace: Namespace) -> dict[str, str]:
+    """The devices with an XDP program, and how it is attached."""
+    links = json.loads(namespace.run("ip", "-json", "link"))
+    return {link["ifname"]: XDP_MODES.get(link["xdp"]["mode"], "?") for link in links if "xdp" in link}
 
 
 def difference(before: str, after: str) -> str:

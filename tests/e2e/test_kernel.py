@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import messages
-from kernel_state import add_foreign, own_parts, snapshot, unchanged
+from kernel_state import add_foreign, own_parts, snapshot, unchanged, xdp_attached
 from peers import FakeServers, Port, client_ports, fake_service, handshake
 from support import (
+    MAX_CLIENTS,
     SECOND_VIP,
     THIRD_VIP,
     all_connected,
@@ -34,17 +35,29 @@ NO_PARTS = {"table": 0, "rule": 0, "route": 0}
 def test_kill_and_restart() -> None:
     """ikelb is killed and started again: the tunnels of established clients carry pings as before, new clients connect,
     and the kernel set-up that was left behind is taken over; after SIGTERM nothing of it is left."""
+    kill_and_restart("off", set())
+
+
+def test_kill_and_restart_fast() -> None:
+    """The same with the fast path, which an ikelb of root leaves in the kernel: tunnels go on without it."""
+    kill_and_restart("auto", set(range(1, 7)))
+
+
+def kill_and_restart(fastpath: str, alive: set[int]) -> None:
+    """`alive`: the tunnels that carry pings while there is no ikelb."""
     with lab(clients=8, servers=2) as bench:
         before = snapshot(bench.topology.lb)
         bench.start_servers()
         # A schedule without memory: after the restart the clients' ESP finds its servers again whoever speaks first.
-        start(bench, [service(bench.topology, "transparent", schedule="source-hash")])
+        start(bench, [service(bench.topology, "transparent", schedule="source-hash")],
+              dataplane={"max_clients": MAX_CLIENTS, "fastpath": fastpath})
         bench.start_clients()
         all_connected(bench.clients.connect_all(range(1, 7)))
         equal(bench.ping_tunnels(), set(range(1, 7)), "tunnels that carry pings before")
 
         bench.balancer.kill()
-        equal(bench.ping_tunnels(rounds=1, wait_s=0.2), set(), "tunnels that carry pings without ikelb")
+        equal(bench.ping_tunnels(rounds=1, wait_s=0.2), alive, "tunnels that carry pings without ikelb")
+        equal(set(xdp_attached(bench.topology.lb)), {"outside", "inside"} if alive else set(), "devices with XDP")
         assert own_parts(snapshot(bench.topology.lb))["table"] == 1, "a killed ikelb has no chance to clean up"
         bench.balancer.restart()
         bench.balancer.wait_ready()
