@@ -7,17 +7,19 @@ from pathlib import Path
 import debian
 import package
 import systemd
-from kernel_state import own_parts, snapshot, unchanged
+from kernel_state import own_parts, snapshot, unchanged, xdp_attached
 from machine import Machine
 from support import SECOND_VIP, all_connected, equal, ikelb, lab, wait_for
 from test_privileges import KEPT
-from vpnlab.balancer import service, yaml
+from vpnlab.balancer import REPOSITORY, service, yaml
 from vpnlab.bench import Bench
 from vpnlab.topology import client_address
 
 CONFIG = "/etc/ikelb/ikelb.yaml"
 TOKEN = "/etc/ikelb/token"
 SECCOMP_FILTER = "2"  # proc(5)
+NO_FAST_PATH = "fast path: the kernel does not take the program: Operation not permitted"
+GIVEN = KEPT | 1 << 38 | 1 << 39  # linux/capability.h: CAP_PERFMON, CAP_BPF
 
 
 def test_installation() -> None:
@@ -39,9 +41,11 @@ def test_installation() -> None:
             check_unconfigured(machine)
             check_service(bench, machine)
             check_process(machine)
+            check_fast_path(bench, machine)
             check_access(machine)
             check_reload(bench, machine)
             check_restart(bench, machine)
+            check_without_bpf(bench, machine)
             check_upgrade(bench, machine, package.higher(deb, bench.workspace.directory))
             check_stop(bench, machine, before)
             check_start(bench, machine)
@@ -116,10 +120,21 @@ def check_process(machine: Machine) -> None:
     user = machine.run("getent", "passwd", "ikelb").split(":")
     equal(fields["Uid"].split(), [user[2]] * 4, "Uid of the daemon")
     equal(fields["Gid"].split(), [user[3]] * 4, "Gid of the daemon")
-    for name in ("CapEff", "CapPrm", "CapBnd"):
-        equal(int(fields[name], 16), KEPT, f"{name} of the daemon")
+    for name, wanted in (("CapEff", KEPT), ("CapPrm", KEPT), ("CapInh", 0), ("CapAmb", 0), ("CapBnd", GIVEN)):
+        equal(int(fields[name], 16), wanted, f"{name} of the daemon")
     equal(fields["NoNewPrivs"], "1", "NoNewPrivs of the daemon")
     equal(fields["Seccomp"], SECCOMP_FILTER, "Seccomp of the daemon")
+
+
+def check_fast_path(bench: Bench, machine: Machine) -> None:
+    """The two capabilities for it are there as long as they are needed, and the system calls: it carries the tunnels of
+    both clients, and goes with the process."""
+    bench.ping_tunnels()
+    shown = json.loads(machine.run("ikelb", "status", "--json"))["fastpath"]
+    assert shown["mode"] in ("native", "generic"), f"the fast path: {shown}"
+    equal([one["trouble"] for one in shown["interfaces"]], [None, None], "trouble of the interfaces")
+    equal(shown["entries"], 4, "entries of the fast path")
+    equal(set(xdp_attached(bench.topology.lb)), {"outside", "inside"}, "devices with XDP")
 
 
 def check_access(machine: Machine) -> None:
@@ -159,6 +174,28 @@ def check_restart(bench: Bench, machine: Machine) -> None:
     connect(bench, 4)
 
 
+def check_without_bpf(bench: Bench, machine: Machine) -> None:
+    """With the drop-in of the documents the daemon gets three capabilities and cannot load the fast path: it says so, and
+    works."""
+    told = (REPOSITORY / "docs" / "installation.md").read_text()
+    text = re.search(r"`dataplane.fastpath: off`[^\n]*\n\n```\n(.*?)```", told, re.DOTALL)
+    assert text, "docs/installation.md has no drop-in for less capabilities"
+    folder = machine.path("/etc/systemd/system/ikelb.service.d")
+    folder.mkdir()
+    (folder / "override.conf").write_text(text[1])
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "ikelb")
+    wait_up(machine)
+    equal(bench.ping_tunnels(), set(range(1, 5)), "tunnels that carry pings without the fast path")
+    bounds = re.search(r"CapBnd:\s+(\w+)", machine.path("proc", main_pid(machine), "status").read_text())
+    assert bounds and int(bounds[1], 16) == KEPT, f"the bounding set is {bounds}"
+    equal(xdp_attached(bench.topology.lb), {}, "devices with XDP")
+    assert NO_FAST_PATH in machine.run("journalctl", "--unit", "ikelb", "--output", "cat"), "no word of the fast path"
+    (folder / "override.conf").unlink()
+    folder.rmdir()
+    machine.run("systemctl", "daemon-reload")
+
+
 def check_upgrade(bench: Bench, machine: Machine, newer: Path) -> None:
     """A higher version over it: the configuration stays as it was edited, the daemon is restarted."""
     edited, pid = machine.path(CONFIG).read_text(), main_pid(machine)
@@ -181,7 +218,7 @@ def check_stop(bench: Bench, machine: Machine, before: object) -> None:
     equal(machine.run("stat", "-c", "%U:%G %a", "/var/lib/ikelb/state").strip(), "ikelb:ikelb 600", "the state")
     said = machine.run("journalctl", "--unit", "ikelb", "--output", "cat")
     complaints = [line for line in said.splitlines() if re.match(r"\S+ (warn|error) ", line)]
-    equal([line for line in complaints if " reload: " not in line], [], "complaints of a hardened daemon")
+    equal([line for line in complaints if " reload: " not in line and NO_FAST_PATH not in line], [], "complaints of a hardened daemon")
 
 
 def check_start(bench: Bench, machine: Machine) -> None:
