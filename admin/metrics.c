@@ -399,6 +399,8 @@ int metrics_body(const struct metrics_source *source, struct body *out)
 
     if (!w)
         return -ENOMEM;
+    struct fastpath_report report;
+    fastpath_report(&source->dp->bindings, &report); /* which brings the counters up to date */
     *w = (struct walk){.source = *source};
     *out = (struct body){.next = next_slice, .destroy = free, .state = w};
     return 0;

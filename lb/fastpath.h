@@ -65,6 +65,7 @@ struct fastpath_ops {
     /* Backends, their states or addresses have changed. */
     void (*refresh)(void *ctx);
 
+    /* Also brings the backends' traffic up to date. */
     void (*report)(void *ctx, struct fastpath_report *out);
 };
 

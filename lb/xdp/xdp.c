@@ -31,7 +31,8 @@ struct xdp {
     struct traffic_counts traffic;
     struct links *links;
     struct devices *devices;
-    uint32_t now;         /* ticks, as of the last xdp_tick() */
+    uint64_t now_ms;      /* as of the last xdp_tick() */
+    uint32_t now;         /* the same in ticks */
     size_t next_route;    /* the server to ask the route of next; SIZE_MAX: done */
     unsigned turn;        /* of xdp_tick() */
     uint64_t unforwarded; /* packets that passed up because forwarding is off, when last looked at */
@@ -175,6 +176,7 @@ static void report(void *ctx, struct fastpath_report *out)
     struct xdp *x = ctx;
     _Static_assert(XDP_PASS_COUNT <= FASTPATH_REASONS_MAX, "all reasons fit");
 
+    traffic_collect(&x->traffic, x->b->pool, x->now_ms);
     *out = (struct fastpath_report){
         .mode = devices_mode(x->devices),
         .entries = x->table.count,
@@ -215,6 +217,7 @@ static int start(struct xdp *x, uint64_t now_ms)
         err = traffic_init(&x->traffic, &x->maps);
     if (err)
         return err;
+    x->now_ms = now_ms;
     x->now = ticks(now_ms);
     x->table = (struct table){.entries = x->maps.entries, .slots = about.slots, .seed = about.seed};
     x->places = (struct places){.places = x->maps.places,
@@ -276,6 +279,7 @@ void xdp_tick(struct xdp *x, uint64_t now_ms)
 {
     if (!x->devices)
         return;
+    x->now_ms = now_ms;
     x->now = ticks(now_ms);
     __atomic_store_n(&x->maps.about->alive, x->now, __ATOMIC_RELAXED);
     const unsigned changes = links_changes(x->links);
