@@ -174,8 +174,11 @@ static void make_plan(struct devices *d, enum fastpath_mode mode)
 static void ask_features(struct devices *d)
 {
     for (size_t i = 0; i < d->found_count; i++) {
-        d->found[i].are_features_known = d->features != NULL;
-        d->found[i].features = features_of(d->features, d->found[i].ifindex);
+        struct link *link = &d->found[i];
+        link->are_features_known = d->features != NULL;
+        link->features = link->is_ethernet && link->is_up && !link->is_port
+                             ? features_of(d->features, link->ifindex)
+                             : 0; /* a machine of containers has hundreds of these */
     }
 }
 

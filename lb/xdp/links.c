@@ -10,6 +10,9 @@
 
 #define BUFFER_BYTES 32768 /* what the kernel puts into one part of a dump at most */
 
+/* So many parts of the news are read at once; where routes come and go by the thousand the rest waits. */
+#define READS_MAX 16
+
 struct links {
     struct mnl_socket *socket; /* for questions */
     struct mnl_socket *news;   /* not blocking */
@@ -79,15 +82,16 @@ unsigned links_changes(struct links *links)
 {
     _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
     unsigned changes = links->begun ? 0 : LINKS_DEVICES | LINKS_ROUTES;
-    ssize_t len;
 
     links->begun = true;
-    while ((len = mnl_socket_recvfrom(links->news, news, sizeof news)) > 0 || errno == ENOBUFS ||
-           errno == EINTR) {
+    for (int i = 0; i < READS_MAX; i++) {
+        const ssize_t len = mnl_socket_recvfrom(links->news, news, sizeof news);
         if (len > 0)
             (void)mnl_cb_run(news, (size_t)len, 0, 0, on_news, &changes);
-        else /* a full queue: some are lost */
+        else if (errno == ENOBUFS) /* a full queue: some are lost */
             changes |= LINKS_DEVICES | LINKS_ROUTES;
+        else if (errno != EINTR)
+            break;
     }
     return changes;
 }
