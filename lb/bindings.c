@@ -380,14 +380,19 @@ void bindings_note_esp(struct bindings *b, uint32_t index, uint32_t spi)
         .client = flow->client, .spi = spi, .service = (uint16_t)(flow->listener / IKE_PORT_COUNT)};
 
     flow->esp_spi = spi;
-    spis_note(b->spis, &key, index);
+    if (flow->flags & FLOW_CONFIRMED) /* else anybody can have sent it */
+        spis_note(b->spis, &key, index);
 }
 
 void bindings_confirm(struct bindings *b, uint32_t index, uint64_t now_ms)
 {
+    const struct flow *flow = flows_get(b->flows, index);
+
     b->changes++;
     flows_confirm(b->flows, index, now_ms);
-    pins_confirm(b->pins, flows_get(b->flows, index)->pin);
+    pins_confirm(b->pins, flow->pin);
+    if (flow->esp_spi)
+        bindings_note_esp(b, index, flow->esp_spi);
 }
 
 /* Takes the steps that something costs off the budget; a sweep always gets somewhere. */

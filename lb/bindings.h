@@ -92,7 +92,7 @@ void bindings_remove_flow(struct bindings *b, uint32_t flow);
 uint32_t bindings_find_esp(const struct bindings *b, uint16_t service, const struct addr *client,
                            uint32_t spi);
 
-/* The client sends that ESP SPI on this flow. */
+/* The client sends that ESP SPI on this flow; it is found by it once the flow is confirmed. */
 void bindings_note_esp(struct bindings *b, uint32_t flow, uint32_t spi);
 
 /* The session was seen on this flow; SESSION_NONE: none is known. */

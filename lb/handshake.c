@@ -165,7 +165,7 @@ void handshake_from_client(struct bindings *b, uint32_t index, const struct ike_
         note_use(flow, now_ms);
     } else if (datagram->class == IKE_CLASS_ESP) {
         note_esp(b, flow, FLOW_ESP_IN, now_ms);
-        if (datagram->esp_spi != flow->esp_spi && flow->flags & FLOW_CONFIRMED) {
+        if (datagram->esp_spi != flow->esp_spi) {
             bindings_note_esp(b, index, datagram->esp_spi);
             fastpath_unproved(b, index);
         }

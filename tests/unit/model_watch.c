@@ -124,7 +124,7 @@ void model_watch_from_client(struct model *m, uint32_t flow, const struct ike_da
             f->used_ms = m->now_ms;
     } else if (d->class == IKE_CLASS_ESP) {
         see_esp(m, flow, &f->esp_in);
-        if (f->confirmed && f->esp_spi != d->esp_spi) {
+        if (f->esp_spi != d->esp_spi) {
             f->esp_spi = d->esp_spi;
             f->esp_number = ++m->born;
         }

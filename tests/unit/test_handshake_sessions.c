@@ -386,7 +386,7 @@ static void test_large_messages(void **state)
     dialogue_end(&d);
 }
 
-/* ESP SPIs are kept of what is proved only, and the latest counts. */
+/* A flow is found by its ESP SPI once it is proved; the latest counts. */
 static void test_esp_spis(void **state)
 {
     uint8_t data[SUPPORT_MESSAGE_MAX];
@@ -398,8 +398,9 @@ static void test_esp_spis(void **state)
     const uint32_t flow = dialogue_add_flow(&d, DIALOGUE_HOME, 4500, DIALOGUE_ONE);
     struct ike_datagram esp = dialogue_message(SUPPORT_ESP, 7, 0, data);
     handshake_from_client(d.b, flow, &esp, d.net.now_ms);
-    assert_int_equal(flows_get(d.b->flows, flow)->esp_spi, 0);
+    assert_int_equal(bindings_find_esp(d.b, 0, &home, esp.esp_spi), FLOW_NONE);
     bindings_confirm(d.b, flow, d.net.now_ms);
+    assert_int_equal(bindings_find_esp(d.b, 0, &home, esp.esp_spi), flow);
     for (uint32_t spi = 0xc0ffee01; spi < 0xc0ffee04; spi++) {
         esp.esp_spi = spi;
         handshake_from_client(d.b, flow, &esp, d.net.now_ms);
