@@ -83,6 +83,10 @@ void world_reset(struct world *world);
 /* After a reset: the flow of that way and its usual packet. */
 void world_begin(struct world *world, const struct world_way *way, struct world_case *out);
 
+/* The entry is that of packets from c->in.src now; what leaves in transparent mode inbound comes from there.
+ */
+void world_move(struct world_case *c);
+
 /* Writes c->port for its device. */
 void world_put_port(const struct world_case *c, uint32_t ifindex, uint32_t vlan);
 void world_put_exit(const struct world *world, uint32_t ifindex, struct xdp_exit exit);
@@ -93,5 +97,8 @@ void world_put_exit(const struct world *world, uint32_t ifindex, struct xdp_exit
  */
 void world_check(struct world_case *c, int fate, const char *what);
 
-/* The same for bytes as they are. */
+/* Sends the packet in earnest: it leaves by a device. */
+void world_send(struct world_case *c);
+
+/* The same as world_check() for bytes as they are. */
 void world_check_bytes(struct world_case *c, const uint8_t *bytes, size_t len, int fate, const char *what);

@@ -1,0 +1,98 @@
+#include "tests/unit/unit.h"
+
+#include "tests/unit/support.h"
+#include "tests/unit/xdp_world.h"
+
+/* How the XDP program finds an entry, and what it makes of packets that are none. */
+
+/* Entries that share a home are all found, as far as it reaches, and no further. */
+static void test_windows(void **state)
+{
+    struct world *w = world_of(state);
+    struct world_case c;
+    struct table_key keys[XDP_WINDOW];
+    uint32_t index[XDP_WINDOW];
+
+    world_begin(w, &w->ways[0], &c);
+    const struct xdp_entry entry = *c.entry;
+    const uint32_t home = (uint32_t)(c.entry - w->table.entries);
+    keys[0] = table_key_in(&c.way->binding);
+    index[0] = home;
+    for (uint32_t i = 1, number = 0; i < XDP_WINDOW; number++) {
+        keys[i] = keys[0];
+        keys[i].src.addr = support_addr_v4(number);
+        __u64 src[2];
+        table_put_addr(src, &keys[i].src.addr);
+        if (xdp_home(src, entry.dst, entry.src_port, entry.dst_port, w->table.seed, w->table.slots) == home)
+            index[i] = table_insert(&w->table, &keys[i], &entry, 0), i++;
+    }
+    for (uint32_t i = 0; i < XDP_WINDOW; i++) {
+        assert_int_equal(index[i], home + i);
+        c.entry = &w->table.entries[index[i]];
+        c.in.src = c.out.src = keys[i].src;
+        world_check(&c, WORLD_FORWARDED, "in a full window");
+    }
+    w->table.entries[home].reach = XDP_WINDOW - 2;
+    world_check(&c, WORLD_NOT_COUNTED, "beyond the reach");
+    w->table.entries[home].reach = 255;
+    world_check(&c, WORLD_FORWARDED, "with a reach that cannot be");
+    w->table.entries[home].reach = XDP_WINDOW - 1;
+    for (uint32_t i = 0; i < XDP_WINDOW - 1; i++)
+        table_remove(&w->table, index[i], 0);
+    world_check(&c, WORLD_FORWARDED, "alone in its window");
+}
+
+/* Cut off at every byte: passed up, without harm. */
+static void test_truncated(void **state)
+{
+    static uint8_t bytes[FRAME_MAX];
+    struct world *w = world_of(state);
+    struct world_case c;
+
+    for (int tag = 0; tag < 2; tag++)
+        for (int k = 0; k < WORLD_WAYS; k++) {
+            world_begin(w, &w->ways[k], &c);
+            frame_put_esp(&c.in, WORLD_SPI, 40);
+            c.in.tag = tag ? 7 : 0;
+            if (tag)
+                world_put_port(&c, c.ingress, 7);
+            const size_t len = frame_write(&c.in, bytes);
+            for (size_t cut = 14; cut < len; cut++) {
+                world_begin(w, &w->ways[k], &c);
+                if (tag)
+                    world_put_port(&c, c.ingress, 7);
+                world_check_bytes(&c, bytes, cut, WORLD_NOT_COUNTED, "cut off");
+            }
+        }
+}
+
+/* Headers garbled up to the destination, which nobody knows: whatever it is then, it passes up. */
+static void test_garbled(void **state)
+{
+    static uint8_t bytes[FRAME_MAX];
+    struct world *w = world_of(state);
+    struct world_case c;
+    uint64_t random = support_seed();
+
+    for (int i = 0; i < 4000; i++) {
+        world_begin(w, &w->ways[support_random_below(&random, WORLD_WAYS)], &c);
+        c.in.dst.addr.bytes[15] ^= 0x40;
+        size_t len = frame_write(&c.in, bytes);
+        for (uint32_t n = support_random_below(&random, 6); n > 0; n--)
+            bytes[12 + support_random_below(&random, 18)] = (uint8_t)support_random(&random);
+        if (support_random_below(&random, 4) == 0)
+            len = 14 + support_random_below(&random, (uint32_t)len - 14);
+        world_check_bytes(&c, bytes, len, WORLD_NOT_COUNTED, "garbled");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_garbled),
+    };
+
+    return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
+}
