@@ -24,6 +24,7 @@ struct fake_fastpath {
     struct fastpath_ages ages; /* of every flow */
     uint64_t now_ms;           /* of the last ages() */
     int enters, asks, leaves, refreshes;
+    uint32_t lookups;             /* of ages() */
     struct fastpath_binding last; /* of the last call */
 };
 
@@ -90,6 +91,7 @@ static inline bool fake_ages(void *ctx, const struct fastpath_binding *binding, 
 
     assert_non_null(fake_find(fake, binding));
     fake->now_ms = now_ms;
+    fake->lookups++;
     *out = fake->ages;
     return !fake->has_lost;
 }

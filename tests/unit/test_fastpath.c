@@ -293,6 +293,8 @@ static void test_it_refuses(void **state)
             assert_int_equal(f.fake.enters, k);
             assert_false(flow_of(&f)->flags & (FLOW_FAST | FLOW_ASKED));
             ask(&f, SUPPORT_ESP);
+            answer(&f, SUPPORT_INFORMATIONAL_ANSWER); /* which has learnt nothing that would be new */
+            assert_int_equal(f.fake.enters, k);
         }
         f.fake.refuses = false;
         answer(&f, SUPPORT_ESP);

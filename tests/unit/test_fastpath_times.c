@@ -8,6 +8,9 @@
 #define IDLE_MS      60000
 #define HALF_OPEN_MS 3000
 
+/* Of a sweep: enough for all the flows of a test that has few. */
+#define STEPS 40
+
 /* So long after the slow path's last packet. */
 #define LATER_MS 20000
 
@@ -89,7 +92,7 @@ static void test_nothing_to_tell(void **state)
 static void sweep(struct fixture *f, uint64_t after_ms)
 {
     f->net.now_ms += after_ms;
-    dataplane_sweep(&f->net.dp, f->net.now_ms, 1000);
+    dataplane_sweep(&f->net.dp, f->net.now_ms, STEPS);
     fake_check(&f->fake, &f->net);
 }
 
@@ -130,6 +133,32 @@ static void test_expiry_of_what_it_has_lost(void **state)
     assert_int_equal(f.fake.count, 1);
     sweep(&f, 1);
     assert_int_equal(f.fake.count, 0);
+    end(&f);
+}
+
+#define CROWD 50
+
+/* To ask about a flow is dearer than to look at one: a sweep asks about fewer, and the next goes on there. */
+static void test_a_sweep_is_bounded(void **state)
+{
+    struct fixture f;
+    uint32_t sweeps = 0;
+
+    (void)state;
+    begin(&f, &ways[0]);
+    for (uint8_t i = 1; i <= CROWD; i++) {
+        f.client.addr.bytes[15] = i;
+        shake_hands(&f);
+        ask(&f, SUPPORT_ESP);
+        answer(&f, SUPPORT_ESP);
+    }
+    f.fake.lookups = 0;
+    for (; f.fake.lookups < CROWD; sweeps++) {
+        const uint32_t before = f.fake.lookups;
+        sweep(&f, 0);
+        assert_in_range(f.fake.lookups - before, 1, STEPS / 4);
+    }
+    assert_true(sweeps <= 2 * CROWD);
     end(&f);
 }
 
@@ -292,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_tell),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_expiry_of_what_it_has_lost),
+        cmocka_unit_test(test_a_sweep_is_bounded),
         cmocka_unit_test(test_a_handshake_fails_over),
         cmocka_unit_test(test_a_session_wants_the_port),
         cmocka_unit_test(test_a_rival),

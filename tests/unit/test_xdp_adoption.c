@@ -42,12 +42,12 @@ struct fixture {
     struct log log;
 };
 
-/* The maps were left by `left_by`, and this run is the other. */
-static void begin(struct fixture *f, uint32_t left_by)
+/* The maps, of that many slots, were left by `left_by`, and this run is the other. */
+static void begin_with(struct fixture *f, uint32_t left_by, uint32_t slots)
 {
     support_net_init(&f->net, services, 2, 100);
     f->table = (struct table){
-        .entries = calloc(SLOTS + TABLE_TAIL, sizeof(struct xdp_entry)), .slots = SLOTS, .seed = 7};
+        .entries = calloc(slots + TABLE_TAIL, sizeof(struct xdp_entry)), .slots = slots, .seed = 7};
     f->places = (struct places){
         .places = calloc(XDP_RUNS * XDP_PLACES_A_RUN, sizeof(struct xdp_place)),
         .sources = calloc(XDP_RUNS * XDP_SOURCES_A_RUN, sizeof(struct xdp_source)),
@@ -57,6 +57,11 @@ static void begin(struct fixture *f, uint32_t left_by)
     assert_true(f->table.entries && f->places.places && f->places.sources);
     f->log = (struct log){.level = LOG_LEVEL_INFO, .out = open_memstream(&f->log_text, &f->log_len)};
     assert_non_null(f->log.out);
+}
+
+static void begin(struct fixture *f, uint32_t left_by)
+{
+    begin_with(f, left_by, SLOTS);
 }
 
 static void end(struct fixture *f)
@@ -134,7 +139,7 @@ static void go_on(struct fixture *f, uint32_t flows)
     fflush(f->log.out);
     snprintf(text, sizeof text, "went on with %u flows of the run before\n", flows);
     assert_non_null(strstr(f->log_text, text));
-    for (uint32_t i = 0; i < SLOTS + TABLE_TAIL; i++)
+    for (uint32_t i = 0; i < f->table.slots + TABLE_TAIL; i++)
         if (table_is_used(&f->table, i))
             assert_int_equal(f->table.entries[i].place / XDP_PLACES_A_RUN, run);
     while ((index = flows_next(f->net.dp.bindings.flows, &cursor, &budget)) != FLOW_NONE)
@@ -221,6 +226,36 @@ static void test_unknown_flows_go(void **state)
     end(&f);
 }
 
+static struct flow *flow_of(struct fixture *f, const struct fastpath_binding *binding)
+{
+    return support_flow(&f->net, f->net.pool->backends[binding->backend].service, binding->client,
+                        IKE_PORT_4500);
+}
+
+/* The same where all but one entry stand behind the last home slot. */
+static void test_the_tail(void **state)
+{
+    struct fixture f;
+    struct fastpath_binding bindings[XDP_WINDOW / 2];
+    struct pair pairs[XDP_WINDOW / 2];
+
+    (void)state;
+    begin_with(&f, 0, 1);
+    for (int i = 0; i < XDP_WINDOW / 2; i++) {
+        bindings[i] = establish(&f, VPN, client_of(i + 1, false));
+        pairs[i] = leave(&f, &bindings[i], 5, 5);
+        if (i % 2)
+            flow_of(&f, &bindings[i])->flags |= FLOW_LEFT;
+    }
+    go_on(&f, XDP_WINDOW / 4);
+    for (int i = 0; i < XDP_WINDOW / 2; i++)
+        if (i % 2)
+            assert_gone(&f, pairs[i]);
+        else
+            assert_kept(&f, pairs[i], &bindings[i]);
+    end(&f);
+}
+
 static void set_state(struct fixture *f, const struct fastpath_binding *binding)
 {
     f->net.pool->backends[binding->backend].state = CONFIG_STATE_DRAIN;
@@ -229,12 +264,6 @@ static void set_state(struct fixture *f, const struct fastpath_binding *binding)
 static void set_down(struct fixture *f, const struct fastpath_binding *binding)
 {
     f->net.pool->backends[binding->backend].health = HEALTH_DOWN;
-}
-
-static struct flow *flow_of(struct fixture *f, const struct fastpath_binding *binding)
-{
-    return support_flow(&f->net, f->net.pool->backends[binding->backend].service, binding->client,
-                        IKE_PORT_4500);
 }
 
 static void forget_spi(struct fixture *f, const struct fastpath_binding *binding)
@@ -393,10 +422,15 @@ static void test_an_empty_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_are_kept),       cmocka_unit_test(test_unknown_flows_go),
-        cmocka_unit_test(test_flows_that_may_not), cmocka_unit_test(test_entries_that_are_wrong),
-        cmocka_unit_test(test_another_source),     cmocka_unit_test(test_after_a_crash_in_between),
-        cmocka_unit_test(test_again_and_again),    cmocka_unit_test(test_an_empty_table),
+        cmocka_unit_test(test_all_are_kept),
+        cmocka_unit_test(test_unknown_flows_go),
+        cmocka_unit_test(test_the_tail),
+        cmocka_unit_test(test_flows_that_may_not),
+        cmocka_unit_test(test_entries_that_are_wrong),
+        cmocka_unit_test(test_another_source),
+        cmocka_unit_test(test_after_a_crash_in_between),
+        cmocka_unit_test(test_again_and_again),
+        cmocka_unit_test(test_an_empty_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
