@@ -240,10 +240,10 @@ static int load(struct maps *maps)
     return 0;
 }
 
-/* A table that is full to four fifths, and no more than a sixteenth of the machine's memory. */
+/* A table that gets half full, and no more than a sixteenth of the machine's memory. */
 static uint32_t slots_for(uint32_t entries)
 {
-    const uint64_t wanted = (uint64_t)entries + entries / 4;
+    const uint64_t wanted = (uint64_t)entries * MAPS_SLOTS_AN_ENTRY;
     const uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
     const uint64_t most = pages * (uint64_t)sysconf(_SC_PAGESIZE) / 16 / sizeof(struct xdp_entry);
 

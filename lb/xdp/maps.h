@@ -19,6 +19,8 @@ struct maps_left {
 
 #define MAPS_LEFT_MAX 64
 
+#define MAPS_SLOTS_AN_ENTRY 2
+
 struct fastpath_bpf;
 
 struct maps {

@@ -180,7 +180,7 @@ static void report(void *ctx, struct fastpath_report *out)
     *out = (struct fastpath_report){
         .mode = devices_mode(x->devices),
         .entries = x->table.count,
-        .capacity = x->table.slots,
+        .capacity = x->table.slots / MAPS_SLOTS_AN_ENTRY,
         .reason_count = XDP_PASS_COUNT,
     };
     out->interfaces = devices_list(x->devices, &out->interface_count);
