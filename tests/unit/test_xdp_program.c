@@ -1,7 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <arpa/inet.h>
-
 #include "tests/unit/xdp_world.h"
 
 /*
@@ -422,8 +420,8 @@ static void other_dst_port(struct world_case *c)
 
 static void no_ike_port(struct world_case *c)
 {
-    c->entry->src_port = c->entry->dst_port = htons(5000);
     c->in.src.port = c->in.dst.port = 5000;
+    world_move(c);
 }
 
 static void gone(struct world_case *c)
