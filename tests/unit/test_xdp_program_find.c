@@ -1,9 +1,21 @@
 #include "tests/unit/unit.h"
 
+#include <arpa/inet.h>
+
 #include "tests/unit/support.h"
 #include "tests/unit/xdp_world.h"
 
 /* How the XDP program finds an entry, and what it makes of packets that are none. */
+
+/* The slot where a packet with that source and destination looks first. */
+static uint32_t home_of(const struct world *w, const struct frame *frame)
+{
+    __u64 src[2], dst[2];
+
+    table_put_addr(src, &frame->src.addr);
+    table_put_addr(dst, &frame->dst.addr);
+    return xdp_home(src, dst, htons(frame->src.port), htons(frame->dst.port), w->table.seed, w->table.slots);
+}
 
 /* Entries that share a home are all found, as far as it reaches, and no further. */
 static void test_windows(void **state)
@@ -20,10 +32,8 @@ static void test_windows(void **state)
     index[0] = home;
     for (uint32_t i = 1, number = 0; i < XDP_WINDOW; number++) {
         keys[i] = keys[0];
-        keys[i].src.addr = support_addr_v4(number);
-        __u64 src[2];
-        table_put_addr(src, &keys[i].src.addr);
-        if (xdp_home(src, entry.dst, entry.src_port, entry.dst_port, w->table.seed, w->table.slots) == home)
+        c.in.src.addr = keys[i].src.addr = support_addr_v4(number);
+        if (home_of(w, &c.in) == home)
             index[i] = table_insert(&w->table, &keys[i], &entry, 0), i++;
     }
     for (uint32_t i = 0; i < XDP_WINDOW; i++) {
@@ -40,6 +50,54 @@ static void test_windows(void **state)
     for (uint32_t i = 0; i < XDP_WINDOW - 1; i++)
         table_remove(&w->table, index[i], 0);
     world_check(&c, WORLD_FORWARDED, "alone in its window");
+}
+
+/* Changes one thing of a key; false after the last. */
+static bool spoil_key(struct frame *frame, int what)
+{
+    const bool is_v4 = addr_is_v4(&frame->src.addr);
+    const struct {
+        struct endpoint *end;
+        int byte; /* of the address; -1: its port */
+    } things[] = {
+        {&frame->src, 15},
+        {&frame->src, 12},
+        {&frame->src, is_v4 ? 13 : 0},
+        {&frame->src, -1},
+        {&frame->dst, 15},
+        {&frame->dst, is_v4 ? 12 : 7},
+        {&frame->dst, is_v4 ? 14 : 8},
+        {&frame->dst, -1},
+    };
+
+    if (what == sizeof things / sizeof things[0])
+        return false;
+    if (things[what].byte < 0)
+        things[what].end->port ^= 0x2000;
+    else
+        things[what].end->addr.bytes[things[what].byte] ^= 0x40;
+    return true;
+}
+
+/* An entry that stands where the packet looks, and is that of another key in one thing only. */
+static void test_nearly_the_same_key(void **state)
+{
+    struct world *w = world_of(state);
+    struct world_case c;
+
+    for (int k = 0; k < WORLD_WAYS; k++)
+        for (int what = 0;; what++) {
+            world_begin(w, &w->ways[k], &c);
+            if (!spoil_key(&c.in, what))
+                break;
+            struct xdp_entry *there = &w->table.entries[home_of(w, &c.in)];
+            if (there != c.entry) {
+                *there = *c.entry;
+                c.entry->state = XDP_FREE;
+                c.entry = there;
+            }
+            world_check(&c, WORLD_NOT_COUNTED, "nearly the same key");
+        }
 }
 
 /* Options that look like the datagram, and leave the header's checksum right for the first 20 bytes. */
@@ -113,9 +171,8 @@ static void test_garbled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_header_lengths),
-        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_windows),        cmocka_unit_test(test_nearly_the_same_key),
+        cmocka_unit_test(test_header_lengths), cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_garbled),
     };
 
