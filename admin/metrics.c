@@ -377,13 +377,15 @@ static int next_slice(void *state, FILE *out)
 {
     struct walk *w = state;
 
-    for (int items = 0; items < METRICS_SLICE_ITEMS && w->family < FAMILY_COUNT; items++) {
+    for (int items = 0; items < METRICS_SLICE_ITEMS && w->family < FAMILY_COUNT;) {
         const struct family *family = &FAMILIES[w->family];
         if (w->item == 0)
             exposition_head(out, family->name, family->type, family->help);
+        /* Those that are not used do not count: a slice without a byte would end the answer. */
         if (is_used(w->source.dp->bindings.pool, family->scope, w->item)) {
             const struct item item = item_at(w, family, out);
             family->put(&item);
+            items++;
         }
         if (++w->item < item_count(w->source.dp->bindings.pool, family->scope))
             continue;

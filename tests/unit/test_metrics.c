@@ -446,6 +446,48 @@ static void test_reloads_between_slices(void **state)
     support_net_deinit(&net);
 }
 
+/* Many indices without anything, as after many reloads, make no slice without a byte, which would end the
+ * answer. */
+static void test_unused(void **state)
+{
+    enum { SERVICES = 8, FIRST = 1, LAST = SERVICES * SUPPORT_BACKENDS_MAX - 2 };
+    static const char *const names[SERVICES] = {"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"};
+    struct support_service many[SERVICES];
+    const struct histogram lag = {0};
+    struct support_net net;
+    struct body body;
+    size_t len = 0;
+    char *text = NULL;
+    int step = BODY_MORE;
+
+    (void)state;
+    for (int s = 0; s < SERVICES; s++) {
+        many[s] = (struct support_service){.name = names[s], .vips = {"192.0.2.1"}};
+        for (int b = 0; b < SUPPORT_BACKENDS_MAX; b++)
+            many[s].backends[b] = (struct support_backend){.name = names[b], .address = "198.51.100.1"};
+    }
+    support_net_init(&net, many, SERVICES, 100);
+    for (int b = FIRST; b <= LAST; b++)
+        net.pool->backends[b].used = false;
+    const struct metrics_source source = {.dp = &net.dp, .loop_lag = &lag, .saving = &saving};
+    assert_int_equal(metrics_body(&source, &body), 0);
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    for (long last = 0; step == BODY_MORE; last = ftell(out)) {
+        step = body.next(body.state, out);
+        assert_true(ftell(out) > last);
+    }
+    fclose(out);
+    body.destroy(body.state);
+    check_line(text, "ikelb_backend_up{service=\"s0\",backend=\"s0\"} 1");
+    check_line(text, "ikelb_backend_up{service=\"s7\",backend=\"s7\"} 1");
+    check_line(text, "ikelb_build_info{version=\"" IKELB_VERSION "\"} 1");
+    free(text);
+    for (int b = FIRST; b <= LAST; b++)
+        net.pool->backends[b].used = true;
+    support_net_deinit(&net);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -456,6 +498,7 @@ int main(void)
         TEST(test_clients),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_reloads_between_slices),
+        cmocka_unit_test(test_unused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
