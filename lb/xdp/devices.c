@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "lb/xdp/features.h"
 #include "lb/xdp/plan.h"
+#include "lb/xdp/ways.h"
 
 /* A device that the program is, or is to be, attached to. */
 struct device {
@@ -221,29 +222,6 @@ static enum fastpath_mode settle(struct devices *d)
     return FASTPATH_GENERIC;
 }
 
-/* Empties a map whose keys are no larger than those of ports. */
-static void clear(int map_fd)
-{
-    struct xdp_port_key key;
-
-    while (bpf_map_get_next_key(map_fd, NULL, &key) == 0)
-        if (bpf_map_delete_elem(map_fd, &key) != 0)
-            return;
-}
-
-/* While they are written anew packets pass up. */
-static void write_maps(const struct devices *d)
-{
-    const struct plan *plan = &d->plan;
-
-    clear(d->maps->ports_fd);
-    clear(d->maps->exits_fd);
-    for (size_t i = 0; i < plan->port_count; i++)
-        (void)bpf_map_update_elem(d->maps->ports_fd, &plan->ports[i].key, &plan->ports[i].port, BPF_ANY);
-    for (size_t i = 0; i < plan->exit_count; i++)
-        (void)bpf_map_update_elem(d->maps->exits_fd, &plan->exits[i].ifindex, &plan->exits[i].exit, BPF_ANY);
-}
-
 static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
 {
     *out = (struct fastpath_interface){.mode = device->mode};
@@ -319,7 +297,9 @@ void devices_refresh(struct devices *d, bool links_have_changed)
         d->mode = d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC;
         (void)attach_all(d, d->mode);
     }
-    write_maps(d);
+    const int err = ways_write(d->maps->ports, d->maps->exits, &d->plan);
+    if (err)
+        log_warn(d->log, "fast path: not all network devices could be entered: %s", err_text(err));
     remove_rest(d);
     tell(d, before_count);
 }

@@ -88,17 +88,19 @@ struct {
 } ikelb_passed SEC(".maps");
 
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 4096);
-    __type(key, struct xdp_port_key);
-    __type(value, struct xdp_port);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, XDP_WAYS);
+    __type(key, __u32);
+    __type(value, struct xdp_port_slot);
 } ikelb_ports SEC(".maps");
 
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 4096);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, XDP_WAYS);
     __type(key, __u32);
-    __type(value, struct xdp_exit);
+    __type(value, struct xdp_exit_slot);
 } ikelb_exits SEC(".maps");
 
 /* A packet as it is being looked at; the pointers are into the packet. */
@@ -251,13 +253,34 @@ static __always_inline int check_payload(const struct datagram *d, const struct 
     return entry->is_asked ? XDP_PASS_ASKED : -1;
 }
 
+static __always_inline const struct xdp_port *lookup_port(__u32 ifindex, __u32 vlan)
+{
+    for (__u32 i = 0; i < XDP_WAY_PROBES; i++) {
+        const __u32 at = xdp_way(ifindex, vlan, i);
+        const struct xdp_port_slot *slot = bpf_map_lookup_elem(&ikelb_ports, &at);
+        if (slot && slot->key.ifindex == ifindex && slot->key.vlan == vlan)
+            return &slot->port;
+    }
+    return NULL;
+}
+
+static __always_inline const struct xdp_exit *lookup_exit(__u32 ifindex)
+{
+    for (__u32 i = 0; i < XDP_WAY_PROBES; i++) {
+        const __u32 at = xdp_way(ifindex, 0, i);
+        const struct xdp_exit_slot *slot = bpf_map_lookup_elem(&ikelb_exits, &at);
+        if (slot && slot->ifindex == ifindex)
+            return &slot->exit;
+    }
+    return NULL;
+}
+
 /* Has the packet come in where it should? A backend's must come from where the route to it leads. */
 static __always_inline const struct xdp_port *find_port(const struct xdp_md *ctx, const struct datagram *d,
                                                         const struct xdp_entry *entry,
                                                         const struct xdp_place *place)
 {
-    const struct xdp_port_key key = {.ifindex = ctx->ingress_ifindex, .vlan = d->vlan};
-    const struct xdp_port *port = bpf_map_lookup_elem(&ikelb_ports, &key);
+    const struct xdp_port *port = lookup_port(ctx->ingress_ifindex, d->vlan);
 
     if (!port)
         return NULL;
@@ -270,7 +293,7 @@ static __always_inline const struct xdp_port *find_port(const struct xdp_md *ctx
         return NULL;
     if (port->ifindex)
         return port->ifindex == place->ifindex ? port : NULL;
-    const struct xdp_exit *exit = bpf_map_lookup_elem(&ikelb_exits, &place->ifindex);
+    const struct xdp_exit *exit = lookup_exit(place->ifindex);
     return exit && exit->ifindex == ctx->ingress_ifindex ? port : NULL;
 }
 
@@ -567,7 +590,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struc
     const long result = bpf_fib_lookup(ctx, &fib, sizeof fib, 0);
     if (result != BPF_FIB_LKUP_RET_SUCCESS)
         return pass(reason_of(result));
-    const struct xdp_exit *exit = bpf_map_lookup_elem(&ikelb_exits, &fib.ifindex);
+    const struct xdp_exit *exit = lookup_exit(fib.ifindex);
     if (!exit)
         return pass(XDP_PASS_EXIT);
     if (!find_check(ctx, d, &r, port->is_generic))

@@ -101,6 +101,27 @@ struct xdp_exit {
     __u16 spare;
 };
 
+/* Both are kept in small tables: one that is asked for stands in one of a few slots, or it is not there. */
+#define XDP_WAYS       4096 /* slots */
+#define XDP_WAY_PROBES 8
+
+struct xdp_port_slot {
+    struct xdp_port_key key; /* an ifindex of 0: empty */
+    struct xdp_port port;
+    __u32 spare;
+};
+
+struct xdp_exit_slot {
+    __u32 ifindex; /* that a route names; 0: empty */
+    struct xdp_exit exit;
+    __u32 spare;
+};
+
+static inline __u32 xdp_way(__u32 ifindex, __u32 vlan, __u32 probe)
+{
+    return ((((ifindex ^ vlan << 16) * 0x9e3779b1U) >> 20) + probe) % XDP_WAYS;
+}
+
 /* Why a packet of a known flow passed up all the same. */
 #define XDP_PASS_LIST(X)                                                                                     \
     X(NOT_ESP, "ike")           /* IKE, or garbage */                                                        \

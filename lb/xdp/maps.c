@@ -169,8 +169,13 @@ static int map_arrays(struct maps *maps)
     maps->places = map_array(skeleton->maps.ikelb_places, PROT_READ | PROT_WRITE);
     maps->sources = map_array(skeleton->maps.ikelb_sources, PROT_READ | PROT_WRITE);
     maps->about = map_array(skeleton->maps.ikelb_about, PROT_READ | PROT_WRITE);
+    maps->ports = map_array(skeleton->maps.ikelb_ports, PROT_READ | PROT_WRITE);
+    maps->exits = map_array(skeleton->maps.ikelb_exits, PROT_READ | PROT_WRITE);
     maps->counts = map_array(skeleton->maps.ikelb_counts, PROT_READ);
-    return maps->entries && maps->places && maps->sources && maps->about && maps->counts ? 0 : -ENOMEM;
+    return maps->entries && maps->places && maps->sources && maps->about && maps->ports && maps->exits &&
+                   maps->counts
+               ? 0
+               : -ENOMEM;
 }
 
 /* Sizes and constants of the program, before it is loaded. */
@@ -233,8 +238,6 @@ static int load(struct maps *maps)
     if (!maps->adopted)
         *maps->about = about;
     maps->program_fd = bpf_program__fd(maps->skeleton->progs.ikelb_fastpath);
-    maps->ports_fd = bpf_map__fd(maps->skeleton->maps.ikelb_ports);
-    maps->exits_fd = bpf_map__fd(maps->skeleton->maps.ikelb_exits);
     maps->passed_fd = bpf_map__fd(maps->skeleton->maps.ikelb_passed);
     maps->lasts = may_look(maps->program_fd);
     return 0;
@@ -279,6 +282,8 @@ void maps_unload(struct maps *maps)
     unmap_array(skeleton->maps.ikelb_places, maps->places);
     unmap_array(skeleton->maps.ikelb_sources, maps->sources);
     unmap_array(skeleton->maps.ikelb_about, maps->about);
+    unmap_array(skeleton->maps.ikelb_ports, maps->ports);
+    unmap_array(skeleton->maps.ikelb_exits, maps->exits);
     unmap_array(skeleton->maps.ikelb_counts, maps->counts);
     fastpath_bpf__destroy(skeleton);
     maps->skeleton = NULL;

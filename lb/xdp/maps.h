@@ -26,8 +26,6 @@ struct fastpath_bpf;
 struct maps {
     struct fastpath_bpf *skeleton;
     int program_fd;
-    int ports_fd;
-    int exits_fd;
     int passed_fd;
     uint32_t cpus;
     bool adopted; /* the entries are those of the run before */
@@ -36,6 +34,8 @@ struct maps {
     struct xdp_place *places;
     struct xdp_source *sources;
     struct xdp_about *about;
+    struct xdp_port_slot *ports;
+    struct xdp_exit_slot *exits;
     const struct xdp_count *counts;
     uint32_t slots;
     struct maps_left left[MAPS_LEFT_MAX];

@@ -29,9 +29,9 @@ static void attach(struct plan *plan, const struct link *link)
 static void add_port(struct plan *plan, uint32_t ifindex, uint32_t vlan, const struct link *as,
                      enum fastpath_mode mode)
 {
-    struct plan_port *at = &plan->ports[plan->port_count++];
+    struct xdp_port_slot *at = &plan->ports[plan->port_count++];
 
-    *at = (struct plan_port){
+    *at = (struct xdp_port_slot){
         .key = {.ifindex = ifindex, .vlan = vlan},
         .port = {.ifindex = as->ifindex, .is_generic = mode == FASTPATH_GENERIC},
     };
@@ -91,7 +91,7 @@ static void add_exit(struct plan *plan, const struct link *links, size_t count, 
     if (!link->is_ethernet || !link->is_up || link->is_port || !device || (is_native && !can_take(device)) ||
         (device != link && device->lower))
         return;
-    plan->exits[plan->exit_count++] = (struct plan_exit){
+    plan->exits[plan->exit_count++] = (struct xdp_exit_slot){
         .ifindex = link->ifindex,
         .exit = {.ifindex = device->ifindex, .vlan = device == link ? 0 : link->vlan},
     };

@@ -10,22 +10,12 @@
 
 #define PLAN_PORTS_MAX (2 * LINKS_MAX)
 
-struct plan_port {
-    struct xdp_port_key key;
-    struct xdp_port port;
-};
-
-struct plan_exit {
-    uint32_t ifindex; /* that a route names */
-    struct xdp_exit exit;
-};
-
 struct plan {
     const struct link *attachments[LINKS_MAX]; /* into the list that it was made of */
     size_t attachment_count;
-    struct plan_port ports[PLAN_PORTS_MAX];
+    struct xdp_port_slot ports[PLAN_PORTS_MAX];
     size_t port_count;
-    struct plan_exit exits[LINKS_MAX];
+    struct xdp_exit_slot exits[LINKS_MAX];
     size_t exit_count;
 };
 

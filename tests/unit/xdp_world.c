@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lb/xdp/ways.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 
@@ -243,22 +244,16 @@ struct world *world_of(void **state)
 
 void world_put_exit(const struct world *w, uint32_t ifindex, struct xdp_exit exit)
 {
-    assert_int_equal(bpf_map_update_elem(w->maps.exits_fd, &ifindex, &exit, BPF_ANY), 0);
+    const struct xdp_exit_slot slot = {.ifindex = ifindex, .exit = exit};
+
+    assert_true(ways_put_exit(w->maps.exits, &slot));
 }
 
 void world_put_port(const struct world_case *c, uint32_t ifindex, uint32_t vlan)
 {
-    const struct xdp_port_key key = {.ifindex = ifindex, .vlan = vlan};
+    const struct xdp_port_slot slot = {.key = {.ifindex = ifindex, .vlan = vlan}, .port = c->port};
 
-    assert_int_equal(bpf_map_update_elem(c->world->maps.ports_fd, &key, &c->port, BPF_ANY), 0);
-}
-
-static void empty(int map_fd)
-{
-    struct xdp_port_key key; /* no map has a larger one */
-
-    while (bpf_map_get_next_key(map_fd, NULL, &key) == 0)
-        assert_int_equal(bpf_map_delete_elem(map_fd, &key), 0);
+    assert_true(ways_put_port(c->world->maps.ports, &slot));
 }
 
 void world_reset(struct world *w)
@@ -268,8 +263,8 @@ void world_reset(struct world *w)
     memset(w->maps.sources, 0, XDP_RUNS * XDP_SOURCES_A_RUN * sizeof *w->maps.sources);
     w->table.count = 0;
     w->maps.about->alive = world_now();
-    empty(w->maps.ports_fd);
-    empty(w->maps.exits_fd);
+    memset(w->maps.ports, 0, XDP_WAYS * sizeof *w->maps.ports);
+    memset(w->maps.exits, 0, XDP_WAYS * sizeof *w->maps.exits);
     world_put_exit(w, w->ifindex[WORLD_CLIENTS], (struct xdp_exit){.ifindex = w->ifindex[WORLD_CLIENTS]});
     world_put_exit(w, w->ifindex[WORLD_SERVERS], (struct xdp_exit){.ifindex = w->ifindex[WORLD_SERVERS]});
     world_put_exit(w, w->ifindex[WORLD_VLAN_7],
