@@ -464,6 +464,18 @@ static __always_inline void ask_route(struct bpf_fib_lookup *fib, const struct d
     }
 }
 
+/*
+ * Going through rules costs nearly as much as all else, and ours alone makes the kernel do it. Where no rule
+ * can matter it is spared.
+ */
+static __always_inline __u32 route_flags(const struct datagram *d)
+{
+    const __u32 zero = 0;
+    const struct xdp_about *about = bpf_map_lookup_elem(&ikelb_about, &zero);
+
+    return about && about->is_direct[d->is_ipv4 ? 0 : 1] ? BPF_FIB_LOOKUP_DIRECT : 0;
+}
+
 static __always_inline enum xdp_pass reason_of(long result)
 {
     switch (result) {
@@ -587,7 +599,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struc
     }
     fill_rewrite(d, entry, place, source, &r);
     ask_route(&fib, d, &r, port->ifindex ? port->ifindex : ctx->ingress_ifindex);
-    const long result = bpf_fib_lookup(ctx, &fib, sizeof fib, 0);
+    const long result = bpf_fib_lookup(ctx, &fib, sizeof fib, route_flags(d));
     if (result != BPF_FIB_LKUP_RET_SUCCESS)
         return pass(reason_of(result));
     const struct xdp_exit *exit = lookup_exit(fib.ifindex);

@@ -150,8 +150,9 @@ struct xdp_about {
     __u32 version; /* XDP_LAYOUT_VERSION */
     __u32 slots;
     __u64 seed;
-    __u32 run;   /* which of XDP_RUNS wrote the entries' numbers last */
-    __u32 alive; /* ticks; when the daemon last said that it is there */
+    __u32 run;          /* which of XDP_RUNS wrote the entries' numbers last */
+    __u32 alive;        /* ticks; when the daemon last said that it is there */
+    __u32 is_direct[2]; /* IPv4, IPv6: no rule leads such packets to another table than a device's own */
 };
 
 static inline __u64 xdp_mix(__u64 h, __u64 word)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -73,15 +74,25 @@ static int on_news(const struct nlmsghdr *nlh, void *data)
 {
     unsigned *changes = data;
 
-    *changes |=
-        nlh->nlmsg_type == RTM_NEWROUTE || nlh->nlmsg_type == RTM_DELROUTE ? LINKS_ROUTES : LINKS_DEVICES;
+    switch (nlh->nlmsg_type) {
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+        *changes |= LINKS_ROUTES;
+        break;
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+        *changes |= LINKS_RULES;
+        break;
+    default:
+        *changes |= LINKS_DEVICES;
+    }
     return MNL_CB_OK;
 }
 
 unsigned links_changes(struct links *links)
 {
     _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
-    unsigned changes = links->begun ? 0 : LINKS_DEVICES | LINKS_ROUTES;
+    unsigned changes = links->begun ? 0 : LINKS_ALL;
 
     links->begun = true;
     for (int i = 0; i < READS_MAX; i++) {
@@ -89,7 +100,7 @@ unsigned links_changes(struct links *links)
         if (len > 0)
             (void)mnl_cb_run(news, (size_t)len, 0, 0, on_news, &changes);
         else if (errno == ENOBUFS) /* a full queue: some are lost */
-            changes |= LINKS_DEVICES | LINKS_ROUTES;
+            changes |= LINKS_ALL;
         else if (errno != EINTR)
             break;
     }
@@ -274,4 +285,78 @@ uint32_t links_towards(struct links *links, const struct addr *dst)
         mnl_attr_put(nlh, RTA_DST, sizeof dst->bytes, dst->bytes);
     }
     return ask(links, nlh, NLM_F_ACK, on_route, &ifindex) == 0 ? ifindex : 0;
+}
+
+/* What a rule asks of a packet, as far as it matters here. */
+struct rule {
+    uint32_t table;
+    uint32_t mark;
+    uint32_t suppressed; /* prefix lengths up to this do not count; UINT32_MAX: none */
+    bool is_l3mdev;      /* the table of the device's VRF */
+    bool is_special;     /* it asks for something else */
+};
+
+static int on_rule_attr(const struct nlattr *attr, void *data)
+{
+    struct rule *rule = data;
+
+    switch (mnl_attr_get_type(attr)) {
+    case FRA_TABLE:
+        rule->table = mnl_attr_get_u32(attr);
+        break;
+    case FRA_FWMARK:
+        rule->mark = mnl_attr_get_u32(attr);
+        break;
+    case FRA_SUPPRESS_PREFIXLEN:
+        rule->suppressed = mnl_attr_get_u32(attr);
+        break;
+    case FRA_L3MDEV:
+        rule->is_l3mdev = mnl_attr_get_u8(attr) != 0;
+        break;
+    case FRA_FWMASK:
+    case FRA_PRIORITY:
+    case FRA_PROTOCOL:
+        break;
+    default:
+        rule->is_special = true;
+    }
+    return MNL_CB_OK;
+}
+
+/* Can the rule lead a packet without a mark anywhere else than no rule would? */
+static bool matters(const struct fib_rule_hdr *header, const struct rule *rule)
+{
+    const bool is_usual =
+        rule->table == RT_TABLE_LOCAL || rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT;
+    const bool is_inverted = header->flags & FIB_RULE_INVERT;
+
+    if (rule->mark && !is_inverted)
+        return false;
+    if (header->src_len || header->dst_len || header->tos || is_inverted || rule->is_special)
+        return true;
+    return header->action != FR_ACT_TO_TBL || rule->suppressed != UINT32_MAX ||
+           !(is_usual || rule->is_l3mdev);
+}
+
+static int on_rule(const struct nlmsghdr *nlh, void *data)
+{
+    const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(nlh);
+    struct rule rule = {.table = header->table, .suppressed = UINT32_MAX};
+    bool *any = data;
+
+    (void)mnl_attr_parse(nlh, sizeof *header, on_rule_attr, &rule);
+    *any = *any || matters(header, &rule);
+    return MNL_CB_OK;
+}
+
+bool links_are_direct(struct links *links, int family)
+{
+    _Alignas(struct nlmsghdr) char buffer[256];
+    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    bool any = false;
+
+    nlh->nlmsg_type = RTM_GETRULE;
+    struct fib_rule_hdr *header = mnl_nlmsg_put_extra_header(nlh, sizeof *header);
+    header->family = (uint8_t)family;
+    return ask(links, nlh, NLM_F_DUMP, on_rule, &any) == 0 && !any;
 }

@@ -33,7 +33,8 @@ struct links;
 int links_open(struct links **out);
 void links_close(struct links *links);
 
-enum links_change { LINKS_DEVICES = 1 << 0, LINKS_ROUTES = 1 << 1 };
+enum links_change { LINKS_DEVICES = 1 << 0, LINKS_ROUTES = 1 << 1, LINKS_RULES = 1 << 2 };
+#define LINKS_ALL (LINKS_DEVICES | LINKS_ROUTES | LINKS_RULES)
 
 /* What has changed since the last call, at the first call everything: enum links_change. Addresses count as
  * devices. */
@@ -44,3 +45,9 @@ int links_list(struct links *links, struct link *out);
 
 /* Index of the device that packets for `dst` leave on now; 0 if there is none. */
 uint32_t links_towards(struct links *links, const struct addr *dst);
+
+/*
+ * Do rules (ip-rule(8)) lead all packets without a mark to the main table, or that of their device's VRF?
+ * False also if it cannot be told.
+ */
+bool links_are_direct(struct links *links, int family);

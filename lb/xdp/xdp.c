@@ -253,6 +253,12 @@ void xdp_start(struct xdp *x, struct bindings *b, const struct log *log, uint64_
     xdp_tick(x, now_ms);
 }
 
+static void ask_rules(struct xdp *x)
+{
+    x->maps.about->is_direct[0] = links_are_direct(x->links, AF_INET);
+    x->maps.about->is_direct[1] = links_are_direct(x->links, AF_INET6);
+}
+
 static void ask_routes(struct xdp *x)
 {
     const struct pool *pool = x->b->pool;
@@ -284,6 +290,8 @@ void xdp_tick(struct xdp *x, uint64_t now_ms)
     __atomic_store_n(&x->maps.about->alive, x->now, __ATOMIC_RELAXED);
     const unsigned changes = links_changes(x->links);
     devices_refresh(x->devices, changes & LINKS_DEVICES);
+    if (changes & LINKS_RULES)
+        ask_rules(x);
     if (changes)
         x->next_route = 0;
     ask_routes(x);
