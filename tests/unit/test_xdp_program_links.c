@@ -5,6 +5,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -116,6 +117,54 @@ static void test_routes_are_asked(void **state)
     }
     world_ip("route del 192.0.2.0/24 via 10.1.0.3");
     world_ip("route del 2001:db8:dead::/48 via 2001:db8:1::3");
+}
+
+/* Rules for what is to leave are obeyed, whatever of it they ask for: here each says no to one thing. */
+static void test_rules_are_asked(void **state)
+{
+    static const struct {
+        const char *selector;
+        int ways; /* bits: 1 the first in IPv4, 2 its way back, 4 in IPv6, 8 its way back */
+    } rows[] = {
+        {"from 198.51.100.1", 1},
+        {"from 203.0.113.10", 2},
+        {"-6 from 2001:db8:c::1", 4},
+        {"-6 from 2001:db8::10", 8},
+        {"to 10.1.0.1", 1},
+        {"-6 to 2001:db8:c::1", 8},
+        {"ipproto udp", 3},
+        {"ipproto tcp", 0},
+        {"-6 ipproto udp", 12},
+        {"sport 40000", 1},
+        {"dport 4500", 1},
+        {"sport 4500", 2},
+        {"dport 40000", 2},
+        {"-6 sport 40000", 4},
+        {"-6 dport 40000", 8},
+        {"tos 0x10", 3},
+        {"tos 0x08", 0},
+        {"-6 tos 0x10", 12},
+        {"-6 tos 0x20", 0},
+        {"iif ikelb-c", 1},
+        {"-6 iif ikelb-b", 8},
+    };
+    struct world *w = world_of(state);
+    struct world_case c;
+    char line[128];
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const bool is_six = strncmp(rows[i].selector, "-6 ", 3) == 0;
+        const char *selector = rows[i].selector + (is_six ? 3 : 0);
+        snprintf(line, sizeof line, "-%d rule add pref 100 %s unreachable", is_six ? 6 : 4, selector);
+        world_ip(line);
+        for (int k = 0; k < 4; k++) { /* transparent mode */
+            begin(w, k, &c);
+            c.in.tos = c.out.tos = 0x10;
+            world_check(&c, rows[i].ways >> k & 1 ? XDP_PASS_ROUTE : WORLD_FORWARDED, rows[i].selector);
+        }
+        snprintf(line, sizeof line, "-%d rule del pref 100", is_six ? 6 : 4);
+        world_ip(line);
+    }
 }
 
 /* One byte more than the MTU, of the device or of the route. */
@@ -385,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_where_it_comes_in),
         cmocka_unit_test(test_no_way),
         cmocka_unit_test(test_routes_are_asked),
+        cmocka_unit_test(test_rules_are_asked),
         cmocka_unit_test(test_mtu),
         cmocka_unit_test(test_forwarding_off),
         cmocka_unit_test(test_no_exit),

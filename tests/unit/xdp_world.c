@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -110,8 +111,9 @@ void world_ip(const char *command)
 {
     char line[256];
 
-    snprintf(line, sizeof line, "%s\n", command);
-    run_ip(line);
+    snprintf(line, sizeof line, "ip %s", command);
+    if (system(line) != 0)
+        fail_msg("%s: failed", line);
 }
 
 static void write_file(const char *path, const char *text)
@@ -205,11 +207,14 @@ int world_set_up(void **state)
 
     assert_non_null(w);
     *state = NULL;
-    if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0 || maps_load(&w->maps, ENTRIES, &log) != 0) {
+    const int err =
+        geteuid() != 0 || unshare(CLONE_NEWNET) != 0 ? -EPERM : maps_load(&w->maps, ENTRIES, &log);
+    if (err == -EPERM) {
         print_message("this needs root: namespaces, and programs in the kernel\n");
         free(w);
         return 0;
     }
+    assert_int_equal(err, 0); /* or the verifier does not take the program, which is no reason to skip */
     run_ip(set_up_commands);
     add_neighbours();
     let_peers_take_frames();
