@@ -30,6 +30,14 @@ def binary() -> Path:
     return path
 
 
+def with_fastpath(configuration: Mapping[str, Any], how: str = "") -> dict[str, Any]:
+    """The configuration with `dataplane.fastpath: how`, or as $IKELB_FASTPATH has it, if it does not say that itself."""
+    chosen = how or os.environ.get("IKELB_FASTPATH", "")
+    if not chosen:
+        return dict(configuration)
+    return {**configuration, "dataplane": {"fastpath": chosen, **configuration.get("dataplane", {})}}
+
+
 def service(
     topology: Topology,
     mode: str,
@@ -58,7 +66,7 @@ Starter = Callable[[Sequence[str], Path], Process]
 
 class Balancer:
     """A running ikelb. `configuration` is the YAML file as Python values; admin.socket and log.level are filled in, and
-    state.file is `off` unless it is given.
+    state.file is `off` unless it is given. dataplane.fastpath is filled in by `with_fastpath`.
 
     `starter` stands for a service manager; without one ikelb is started as it is. `options` are added to the command
     line of `ikelb run`.
@@ -72,10 +80,12 @@ class Balancer:
         log: Path,
         starter: Starter | None = None,
         options: Sequence[str] = (),
+        fastpath: str = "",
     ) -> None:
         self._workspace = workspace
         self._topology = topology
         self._options = options
+        self._fastpath = fastpath
         self.socket = workspace.directory / "ikelb.sock"
         self.file = workspace.directory / "ikelb.yaml"
         self.log = log
@@ -88,7 +98,7 @@ class Balancer:
         """Writes the configuration file anew; `reload` or `restart` makes ikelb read it."""
         defaults = {"admin": {"socket": str(self.socket)}, "state": {"file": "off"}, "log": {"level": "info"}}
         filled = {key: {**section, **configuration.get(key, {})} for key, section in defaults.items()}
-        self.file.write_text(yaml({**configuration, **filled}))
+        self.file.write_text(yaml({**with_fastpath(configuration, self._fastpath), **filled}))
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> dict[str, Any]:
         """Waits until every backend that is probed is up. Returns the status."""

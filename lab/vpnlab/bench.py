@@ -15,6 +15,7 @@
 Each start_... may be called again after its stop_..., on the same network, with other options.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from typing import Any
 from . import charon, pki
 from .balancer import REPOSITORY, Balancer, Starter
 from .clients import ClientOptions, Clients
+from .net import let_native_in
 from .servers import Server, ServerOptions
 from .sites import Site
 from .topology import Topology
@@ -35,17 +37,26 @@ class Bench:
     """A context manager; leaving it ends every process and removes every namespace, also after a signal.
 
     `network` is the lab's own, or one with the same machines that is laid out otherwise. The logs of everything go to
-    log_dir; without one they go the way of all the rest.
+    log_dir; without one they go the way of all the rest. `fastpath` is for configurations that do not name one (default:
+    $IKELB_FASTPATH); with `native` the network is made fit for it.
     """
 
     def __init__(
-        self, tag: str, *, clients: int, servers: int, log_dir: Path | None = None, network: type[Topology] = Topology
+        self,
+        tag: str,
+        *,
+        clients: int,
+        servers: int,
+        log_dir: Path | None = None,
+        network: type[Topology] = Topology,
+        fastpath: str = "",
     ) -> None:
         self.workspace = Workspace(tag, log_dir)
         self.log_dir = self.workspace.log_dir
         self.servers: dict[int, Server] = {}
         self._counts = {"clients": clients, "servers": servers}
         self._network = network
+        self._fastpath = fastpath or os.environ.get("IKELB_FASTPATH", "")
         self._topology: Topology | None = None
         self._balancer: Balancer | None = None
         self._clients: Clients | None = None
@@ -54,6 +65,8 @@ class Bench:
         self.workspace.__enter__()
         try:
             self._topology = self._network(self.workspace, **self._counts)
+            if self._fastpath == "native":
+                self._let_native_in()
         except BaseException as error:
             self.workspace.__exit__(type(error), error, None)
             raise
@@ -63,6 +76,12 @@ class Bench:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.workspace.__exit__(kind, error, trace)
+
+    def _let_native_in(self) -> None:
+        """In all namespaces, as some networks have more than those of the drawing. ikelb's own polls by its XDP program."""
+        for namespace in self.workspace.namespaces():
+            if namespace.name != self.topology.lb.name:
+                let_native_in(namespace)
 
     @property
     def topology(self) -> Topology:
@@ -105,7 +124,9 @@ class Bench:
     ) -> Balancer:
         """Starts ikelb, with these options of `ikelb run`, and, with `ready`, waits until all its backends are up."""
         log = self.log_dir / "ikelb.log"
-        self._balancer = Balancer(self.workspace, self.topology, configuration, log, starter, options)
+        self._balancer = Balancer(
+            self.workspace, self.topology, configuration, log, starter, options, self._fastpath
+        )
         if ready:
             self._balancer.wait_ready()
         return self._balancer

@@ -139,6 +139,10 @@ class Clients(charon.Charon):
         """Lets a client ask its server for new keys of their IKE SA; does not wait for them."""
         self.vici.command("rekey", {"ike": f"c{client}"})
 
+    def rekey_child(self, client: int) -> None:
+        """The same for the keys of their tunnel, which brings new ESP SPIs."""
+        self.vici.command("rekey", {"ike": f"c{client}", "child": "net"})
+
     def _tunnels_of(self, clients: Iterable[int] | None) -> dict[int, str]:
         chosen = None if clients is None else set(clients)
         return {client: address for client, address in self.tunnels().items() if chosen is None or client in chosen}

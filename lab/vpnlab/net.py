@@ -1,6 +1,7 @@
 """Network namespaces: links, addresses, routes, kernel settings, nft rules, and sockets inside a namespace."""
 
 import ctypes
+import json
 import os
 import socket
 from collections.abc import Container, Iterable, Mapping
@@ -83,6 +84,13 @@ def connect(a: Namespace, a_link: str, b: Namespace, b_link: str) -> None:
     run(["ip", "link", "add", a_link, "netns", a.name, "type", "veth", "peer", "name", b_link, "netns", b.name])
     a.ip("link", "set", a_link, "up")
     b.ip("link", "set", b_link, "up")
+
+
+def let_native_in(namespace: Namespace) -> None:
+    """Lets the veth links of a namespace take what XDP in the driver redirects to them from their other ends: they drop
+    it unless they poll, and that is what GRO makes them do."""
+    for link in json.loads(namespace.ip("-json", "link", "show", "type", "veth")):
+        namespace.run("ethtool", "-K", link["ifname"], "gro", "on")
 
 
 def namespaces(prefix: str) -> list[Namespace]:

@@ -111,7 +111,7 @@ class Topology:
 
     def _build_clients(self) -> None:
         self.clients.create(HOST_SETTINGS)
-        net.connect(self.lb, "outside", self.clients, "eth0")
+        self._connect_clients()
         self.lb.ip_batch(
             [
                 f"addr add {OUTSIDE[4]}/30 dev outside",
@@ -132,11 +132,11 @@ class Topology:
             ]
         )
 
+    def _connect_clients(self) -> None:
+        net.connect(self.lb, "outside", self.clients, "eth0")
+
     def _build_lan(self) -> None:
-        self.lan.create(SWITCH_SETTINGS)
-        self.lan.ip_batch(["link add switch type bridge forward_delay 0", "link set switch up"])
-        net.connect(self.lb, "inside", self.lan, "lb")
-        self.lan.ip("link", "set", "lb", "master", "switch")
+        self._connect_lan()
         self.lb.ip_batch(
             [
                 f"addr add {INSIDE[4]}/24 dev inside",
@@ -146,11 +146,20 @@ class Topology:
             ]
         )
 
+    def _connect_lan(self) -> None:
+        self.lan.create(SWITCH_SETTINGS)
+        self.lan.ip_batch(["link add switch type bridge forward_delay 0", "link set switch up"])
+        net.connect(self.lb, "inside", self.lan, "lb")
+        self.lan.ip("link", "set", "lb", "master", "switch")
+
+    def _connect_server(self, number: int) -> None:
+        net.connect(self.servers[number], "eth0", self.lan, f"s{number}")
+        self.lan.ip("link", "set", f"s{number}", "master", "switch")
+
     def _build_server(self, number: int) -> None:
         server = self.servers[number]
         server.create(HOST_SETTINGS)
-        net.connect(server, "eth0", self.lan, server.name.rsplit("-", 1)[1])
-        self.lan.ip("link", "set", server.name.rsplit("-", 1)[1], "master", "switch")
+        self._connect_server(number)
         server.ip_batch(
             [
                 f"addr add {server_address(number, 4)}/24 dev eth0",

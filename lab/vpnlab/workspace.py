@@ -107,13 +107,17 @@ class Workspace:
         """The namespace ikelb-TAG-NAME, not yet created."""
         return net.Namespace(f"ikelb-{self.tag}-{name}")
 
+    def namespaces(self) -> list[net.Namespace]:
+        """All that there are."""
+        return net.namespaces(f"ikelb-{self.tag}-")
+
     def keep(self) -> None:
         """Leaves namespaces and processes alive after the end; `clean` or the next run of the tag removes them."""
         self.kept = True
 
     def _remove(self) -> None:
         processes.end_leftovers(self.tag)
-        for namespace in net.namespaces(f"ikelb-{self.tag}-"):
+        for namespace in self.namespaces():
             namespace.delete()
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -9,6 +9,7 @@ of the servers and of the clients.
 """
 
 from vpnlab.net import Namespace, connect
+from vpnlab.shell import LabError
 from vpnlab.topology import (
     CLIENTS_NET,
     HOST_SETTINGS,
@@ -22,6 +23,7 @@ from vpnlab.workspace import Workspace
 
 PROVIDER = {4: "198.51.100.1", 6: "2001:db8:51::1"}  # the router, towards the clients
 CUSTOMER = {4: "198.51.100.2", 6: "2001:db8:51::2"}  # the clients, towards the router
+VLANS = {"outside": 100, "inside": 200}
 COMPANY = "172.20.0.1"  # a host in the company's network
 
 # The kernel drops what comes from where it would not send an answer: the hardest case for whoever rewrites addresses.
@@ -145,3 +147,46 @@ class TwoNodes(Inline):
     def _build_lan(self) -> None:
         super()._build_lan()
         self.plug(self.second, "inside", self.lan, "second")
+
+
+class Trunk(Topology):
+    """The lab's own network, where ikelb has one cable only: the clients' network is VLAN 100 on it, and the servers' is
+    VLAN 200. The switch gives everybody else his own port."""
+
+    def _build_lb(self) -> None:
+        super()._build_lb()
+        self.lan.create(SWITCH_SETTINGS)
+        self.lan.ip_batch(["link add switch type bridge forward_delay 0 vlan_filtering 1", "link set switch up"])
+        connect(self.lb, "trunk", self.lan, "lb")
+        self.lan.ip("link", "set", "lb", "master", "switch")
+        for link, vlan in VLANS.items():
+            self.lan.run("bridge", "vlan", "add", "dev", "lb", "vid", str(vlan))
+            self.lb.ip("link", "add", "link", "trunk", "name", link, "type", "vlan", "id", str(vlan))
+            self.lb.ip("link", "set", link, "up")
+
+    def _connect_clients(self) -> None:
+        self._plug_in(self.clients, "clients", VLANS["outside"])
+
+    def _connect_lan(self) -> None:
+        pass  # It is there.
+
+    def _connect_server(self, number: int) -> None:
+        self._plug_in(self.servers[number], f"s{number}", VLANS["inside"])
+
+    def _plug_in(self, machine: Namespace, port: str, vlan: int) -> None:
+        connect(machine, "eth0", self.lan, port)
+        self.lan.ip("link", "set", port, "master", "switch")
+        self.lan.run("bridge", "vlan", "add", "dev", port, "vid", str(vlan), "pvid", "untagged")
+        self.lan.run("bridge", "vlan", "del", "dev", port, "vid", "1")
+
+
+def no_vlans(namespace: Namespace) -> str:
+    """Why there can be no VLANs here, by trying it in a namespace; empty if there can."""
+    try:
+        namespace.ip("link", "add", "link", "outside", "name", "try", "type", "vlan", "id", "1")
+        namespace.ip("link", "del", "try")
+        namespace.ip("link", "add", "try", "type", "bridge", "vlan_filtering", "1")
+        namespace.ip("link", "del", "try")
+    except LabError as error:
+        return f"the kernel has no VLANs ({error})"
+    return ""

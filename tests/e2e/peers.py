@@ -158,11 +158,13 @@ class FakeServers:
         return [self.receive(udp, family, max(0.0, deadline - time.monotonic())) for _ in range(count)]
 
 
-def handshake(client: Mapping[int, Port], servers: FakeServers, address: str, vip: str) -> tuple[int, Datagram]:
+def handshake(
+    client: Mapping[int, Port], servers: FakeServers, address: str, vip: str, spis: tuple[bytes, bytes] | None = None
+) -> tuple[int, Datagram]:
     """A client connects: IKE_SA_INIT over 500, IKE_AUTH over 4500, both answered. Its server, and its IKE_AUTH as
-    that server got it."""
+    that server got it. `spis` are those of the IKE SA (default: fresh ones)."""
     family = client[500].family
-    spi_i, spi_r = messages.spi(), messages.spi()
+    spi_i, spi_r = spis or (messages.spi(), messages.spi())
     client[500].send(messages.init(spi_i), (vip, 500), source=address)
     server, got = servers.receive(500, family)
     servers.port(server, 500, family).reply(got, messages.init_answer(spi_i, spi_r))

@@ -3,9 +3,11 @@
     run.py --list       prints the names of all tests, one a line
     run.py [NAME...]    runs these tests (default: all); exit status 0 only if all passed
 
-A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. With --in FOLDER
-it is those of another folder, which may use what is here. The environment variable IKELB_BINARY names the program under
-test. IKELB_E2E_TAG (default e2e) marks the namespaces, so that two runs with different tags may go side by side.
+A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. One with variants
+(variants.py) is several tests, NAME_VARIANT. With --in FOLDER it is those of another folder, which may use what is here.
+The environment variable IKELB_BINARY names the program under test. IKELB_FASTPATH is the `dataplane.fastpath` of
+configurations that do not name one; with `native` the networks are made fit for it. IKELB_E2E_TAG (default e2e) marks the
+namespaces, so that two runs with different tags may go side by side.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 PREFIX = "test_"
@@ -31,11 +34,18 @@ def find_tests(folder: Path) -> dict[str, Callable[[], None]]:
         own = [function for _, function in inspect.getmembers(module, inspect.isfunction)
                if function.__module__ == path.stem and function.__name__.startswith(PREFIX)]
         for function in sorted(own, key=lambda function: function.__code__.co_firstlineno):
-            name = function.__name__.removeprefix(PREFIX)
-            if name in tests:
-                raise SystemExit(f"run.py: two tests have the name {name}")
-            tests[name] = function
+            for name, test in named(function).items():
+                if name in tests:
+                    raise SystemExit(f"run.py: two tests have the name {name}")
+                tests[name] = test
     return tests
+
+
+def named(function: Callable[..., None]) -> dict[str, Callable[[], None]]:
+    """The tests that a function is."""
+    name = function.__name__.removeprefix(PREFIX)
+    kinds = getattr(function, "variants", ())
+    return {f"{name}_{kind}": partial(function, kind) for kind in kinds} if kinds else {name: function}
 
 
 def run_one(name: str, test: Callable[[], None]) -> bool:
@@ -53,13 +63,16 @@ def run_one(name: str, test: Callable[[], None]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="print the names of all tests")
+    parser.add_argument("--every-path", action="store_true",
+                        help="with --list: only those that are to be run with each fast path, and without")
     parser.add_argument("--in", dest="folder", type=Path, default=HERE, metavar="FOLDER",
                         help="where the tests are (default: beside this file)")
     parser.add_argument("names", nargs="*", metavar="NAME", help="a test to run (default: all)")
     options = parser.parse_args()
     tests = find_tests(options.folder.resolve())
     if options.list:
-        print("\n".join(tests))
+        print("\n".join(name for name, test in tests.items()
+                        if not options.every_path or hasattr(test, "every_path")))
         return 0
     unknown = [name for name in options.names if name not in tests]
     if unknown:

@@ -35,12 +35,16 @@ _SANITIZER = re.compile(r"Sanitizer|runtime error:|SUMMARY:")
 
 
 @contextmanager
-def lab(*, clients: int, servers: int, network: type[Topology] = Topology) -> Iterator[Bench]:
-    """A bench. When the test is over ikelb must end well by SIGTERM; when it has failed, the logs' ends are printed."""
+def lab(
+    *, clients: int, servers: int, network: type[Topology] = Topology, fastpath: str = ""
+) -> Iterator[Bench]:
+    """A bench. When the test is over ikelb must end well by SIGTERM; when it has failed, the logs' ends are printed.
+    `fastpath` is for configurations that do not name one."""
     tag = os.environ.get("IKELB_E2E_TAG", "e2e")
     logs = Path(tempfile.mkdtemp(prefix="ikelb-e2e-"))
     try:
-        with Bench(tag, clients=clients, servers=servers, log_dir=logs, network=network) as bench:
+        with Bench(tag, clients=clients, servers=servers, log_dir=logs, network=network,
+                   fastpath=fastpath) as bench:
             try:
                 lo = [f"addr add {vips[4]}/32 dev lo" for vips in (SECOND_VIP, THIRD_VIP)]
                 lo += [f"addr add {vips[6]}/128 dev lo nodad" for vips in (SECOND_VIP, THIRD_VIP)]

@@ -109,6 +109,12 @@ def reload_by_signal(balancer: Balancer, configuration: Config) -> None:
     wait_for(lambda: done_count(balancer) > before, "a reload by SIGHUP")
 
 
+def removed(balancer: Balancer) -> list[str]:
+    """What is not in the file any more and still there."""
+    return [entry["name"] for service in balancer.status()["services"] for entry in (service, *service["backends"])
+            if entry["removed"]]
+
+
 def longest_turn(balancer: Balancer) -> str:
     """The bucket of the longest turn of the loop so far, in seconds."""
     _, text = balancer.request("GET", "/metrics")
@@ -148,6 +154,7 @@ def test_reloads_lose_nothing() -> None:
                     equal((status, answer.get("needs_restart")), (200, []), f"reload {count} ({answer})")
                 traffic.wait_sent(PACKETS_A_RELOAD)
             traffic.finish()
+            wait_for(lambda: not removed(balancer), "all gone that the reloads have removed")
             print(f"     {RELOADS} reloads: {traffic.figure()}; slowest answer {slowest_s * 1000:.1f} ms, "
                   f"longest turn of the loop below {longest_turn(balancer)} s")
             traffic.check()
