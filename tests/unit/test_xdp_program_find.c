@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
+#include <sched.h>
 
 #include "tests/unit/support.h"
 #include "tests/unit/xdp_world.h"
@@ -168,12 +169,39 @@ static void test_garbled(void **state)
     }
 }
 
+/* Each CPU has counters of its own: others would lose packets between them. */
+static void test_counted_by_cpu(void **state)
+{
+    struct world *w = world_of(state);
+    struct world_case c;
+    cpu_set_t all, one;
+
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    for (uint32_t cpu = 0; cpu < w->maps.cpus; cpu++) {
+        if (!CPU_ISSET(cpu, &all))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        for (int k = 0; k < WORLD_WAYS; k++) {
+            world_begin(w, &w->ways[k], &c);
+            const uint32_t backend = c.entry->place % XDP_PLACES_A_RUN;
+            const struct xdp_count *count =
+                &w->maps.counts[(cpu * XDP_PLACES_A_RUN + backend) * 2 + c.way->is_out];
+            const uint64_t before = count->packets;
+            world_check(&c, WORLD_FORWARDED, "on that CPU");
+            assert_true(count->packets == before + 1);
+        }
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows),        cmocka_unit_test(test_nearly_the_same_key),
         cmocka_unit_test(test_header_lengths), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_garbled),
+        cmocka_unit_test(test_garbled),        cmocka_unit_test(test_counted_by_cpu),
     };
 
     return cmocka_run_group_tests(tests, world_set_up, world_tear_down);
