@@ -115,6 +115,8 @@ static int attach(struct devices *d, struct device *device, enum fastpath_mode m
     return device->err;
 }
 
+/* Where one device is on top of another, as a macvlan is, its program must go first: the kernel changes none
+ * below it. So devices are attached to in the order of their numbers, and left in the other. */
 static void detach(const struct devices *d, struct device *device)
 {
     LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = d->maps->program_fd);
@@ -163,7 +165,7 @@ static void choose(struct devices *d)
         if (device->is_wanted)
             continue;
         detach(d, device);
-        *device = d->devices[--d->count];
+        memmove(device, device + 1, (size_t)(&d->devices[--d->count] - device) * sizeof *device);
     }
 }
 
@@ -190,13 +192,12 @@ static bool attach_all(struct devices *d, enum fastpath_mode mode)
 
     make_plan(d, mode);
     choose(d);
-    for (size_t i = 0; i < d->count; i++) {
-        struct device *device = &d->devices[i];
-        if (device->mode != mode)
-            detach(d, device);
-        if (device->mode == FASTPATH_OFF && attach(d, device, mode) != 0)
+    for (size_t i = d->count; i > 0; i--)
+        if (d->devices[i - 1].mode != mode)
+            detach(d, &d->devices[i - 1]);
+    for (size_t i = 0; i < d->count; i++)
+        if (d->devices[i].mode == FASTPATH_OFF && attach(d, &d->devices[i], mode) != 0)
             all = false;
-    }
     return all;
 }
 
@@ -322,21 +323,22 @@ void devices_destroy(struct devices *d, bool leave)
 {
     if (!d)
         return;
-    for (size_t i = 0; i < d->count; i++)
-        if (!leave || d->devices[i].link_fd >= 0)
-            detach(d, &d->devices[i]);
+    for (size_t i = d->count; i > 0; i--)
+        if (!leave || d->devices[i - 1].link_fd >= 0)
+            detach(d, &d->devices[i - 1]);
     features_close(d->features);
     free(d);
 }
 
 void devices_clean(struct maps *maps, const struct log *log)
 {
-    for (; maps->left_count; forget_left(maps, 0)) {
-        const struct maps_left *left = &maps->left[0];
+    while (maps->left_count) {
+        const struct maps_left *left = &maps->left[maps->left_count - 1];
         const int err = bpf_xdp_detach((int)left->ifindex,
                                        left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
         if (err)
             log_warn(log, "fast path: cannot remove what an earlier run has left on device %u: %s",
                      left->ifindex, err_text(err));
+        forget_left(maps, maps->left_count - 1);
     }
 }
