@@ -51,28 +51,38 @@ _Static_assert(offsetof(struct xdp_entry, source) == offsetof(struct xdp_entry, 
                    offsetof(struct xdp_entry, place) % 4 == 0,
                "place and source are one word");
 
-/* Both entries of the flow, if they are there and lead where it does. */
-static bool keep(const struct table *table, const struct places *places,
-                 const struct fastpath_binding *binding, uint8_t *kept)
+/* The two entries of a flow. */
+struct pair {
+    uint32_t in;
+    uint32_t out;
+};
+
+/* Finds both; false if one is not there, or they do not lead where the flow does. */
+static bool find_pair(const struct table *table, const struct fastpath_binding *binding, struct pair *out)
 {
     const struct table_key in_key = table_key_in(binding);
     const struct table_key out_key = table_key_out(binding);
-    const uint32_t in = table_find(table, &in_key);
-    const uint32_t out = table_find(table, &out_key);
 
-    if (in == TABLE_NONE || out == TABLE_NONE)
+    out->in = table_find(table, &in_key);
+    out->out = table_find(table, &out_key);
+    if (out->in == TABLE_NONE || out->out == TABLE_NONE)
         return false;
-    const struct addr client = table_addr(table->entries[out].client);
-    if (table->entries[in].new_port != htons(binding->source.port) ||
-        table->entries[out].new_port != htons(binding->client.port) ||
-        !addr_equal(&client, &binding->client.addr))
-        return false;
+    const struct addr client = table_addr(table->entries[out->out].client);
+    return table->entries[out->in].new_port == htons(binding->source.port) &&
+           table->entries[out->out].new_port == htons(binding->client.port) &&
+           addr_equal(&client, &binding->client.addr);
+}
+
+/* The flow keeps its entries, which get this run's numbers. */
+static void keep(const struct table *table, const struct places *places,
+                 const struct fastpath_binding *binding, const struct pair *pair, uint8_t *kept)
+{
     const uint16_t place = places_of_backend(places, binding->backend);
-    renumber(&table->entries[in], place, places_of_source(places, binding->source_index));
-    renumber(&table->entries[out], place, 0);
-    kept[in / 8] |= (uint8_t)(1U << in % 8);
-    kept[out / 8] |= (uint8_t)(1U << out % 8);
-    return true;
+
+    renumber(&table->entries[pair->in], place, places_of_source(places, binding->source_index));
+    renumber(&table->entries[pair->out], place, 0);
+    kept[pair->in / 8] |= (uint8_t)(1U << pair->in % 8);
+    kept[pair->out / 8] |= (uint8_t)(1U << pair->out % 8);
 }
 
 /* How many flows have been kept. */
@@ -84,12 +94,139 @@ static uint32_t keep_flows(const struct table *table, const struct places *place
     while ((index = flows_next(b->flows, &hand, &budget)) != FLOW_NONE) {
         struct flow *flow = flows_get(b->flows, index);
         struct fastpath_binding binding;
+        struct pair pair;
         if (!fastpath_may_enter(b, flow) || !fastpath_describe(b, flow, &binding) ||
-            !keep(table, places, &binding, kept))
+            !find_pair(table, &binding, &pair))
             continue;
+        keep(table, places, &binding, &pair, kept);
         flow->flags |= FLOW_FAST;
         count++;
     }
+    return count;
+}
+
+/* The service of that VIP, or POOL_NONE. */
+static uint16_t find_service(const struct pool *pool, const struct addr *vip)
+{
+    uint16_t s = pool->first_service;
+
+    while (s != POOL_NONE) {
+        const struct addr *its = pool_vip(&pool->services[s], addr_family(vip));
+        if (its && addr_equal(its, vip))
+            break;
+        s = pool->services[s].next;
+    }
+    return s;
+}
+
+static uint16_t find_backend(const struct pool *pool, uint16_t service, const struct addr *addr)
+{
+    uint16_t i = pool->services[service].first_backend;
+
+    while (i != POOL_NONE && !addr_equal(&pool->backends[i].addr, addr))
+        i = pool->backends[i].next;
+    return i;
+}
+
+/* Where the flow's packets come from towards the backend; false if that is no source of the service's mode.
+ */
+static bool read_source(const struct places *places, const struct bindings *b, uint16_t service,
+                        const struct xdp_entry *entry, struct flow *out)
+{
+    const bool is_transparent = entry->source == XDP_SOURCE_CLIENT;
+
+    out->source_port = ntohs(entry->new_port);
+    if (is_transparent != (b->pool->services[service].mode == CONFIG_MODE_TRANSPARENT))
+        return false;
+    if (is_transparent) {
+        out->source = FLOW_SOURCE_CLIENT;
+        return true;
+    }
+    const struct addr source = table_addr(places->sources[entry->source].addr);
+    out->source = snat_find(b->snat, &source);
+    return out->source != SNAT_NONE;
+}
+
+/* The flow that such an entry is of, but for its pin; false if it can be none of this run. */
+static bool read_flow(const struct places *places, const struct bindings *b, const struct xdp_entry *entry,
+                      uint32_t seen_ms, struct flow *out)
+{
+    const struct addr vip = table_addr(entry->dst);
+    const struct addr server = table_addr(places->places[entry->place].server);
+    const uint16_t service = find_service(b->pool, &vip);
+    const uint16_t backend = service == POOL_NONE ? POOL_NONE : find_backend(b->pool, service, &server);
+
+    if (backend == POOL_NONE)
+        return false;
+    *out = (struct flow){
+        .client = table_addr(entry->src),
+        .client_port = ntohs(entry->src_port),
+        .listener = (uint16_t)(service * IKE_PORT_COUNT + IKE_PORT_4500),
+        .backend = backend,
+        .server = b->pool->backends[backend].server,
+        .flags = FLOW_CONFIRMED | FLOW_ESP_BOTH,
+        .client_ms = seen_ms,
+        .seen_ms = seen_ms,
+        .session = SESSION_NONE,
+    };
+    for (int i = 0; i < XDP_SPIS_MAX && entry->spis[i]; i++)
+        out->esp_spi = out->proved_spi = entry->spis[i]; /* the latest */
+    return read_source(places, b, service, entry, out);
+}
+
+/* Of a client that the state file has not, if it has no pin; or PIN_NONE. */
+static uint32_t make_pin(struct bindings *b, const struct flow *flow)
+{
+    const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
+    const struct pin_key key = bindings_pin_key(b, flow->listener / IKE_PORT_COUNT, &client);
+    const struct pin pin = {
+        .client = key.client,
+        .service = key.service,
+        .part = key.part,
+        .backend = flow->backend,
+        .ports = {[IKE_PORT_4500] = flow->client_port},
+        .created_ms = flow->seen_ms,
+        .seen_ms = flow->seen_ms,
+        .stage = STAGE_ESTABLISHED,
+    };
+    uint32_t index = pins_find(b->pins, &key);
+
+    return index != PIN_NONE || bindings_adopt_pin(b, &pin, &index) == 0 ? index : PIN_NONE;
+}
+
+/* Makes the flow of an entry that nothing is known of; whether there is one. */
+static bool learn_flow(const struct table *table, const struct places *places, struct bindings *b,
+                       const struct xdp_entry *entry, const struct adoption_time *now, uint8_t *kept)
+{
+    const uint32_t seen_ms = (uint32_t)now->ms - table_age_ms(entry, now->ticks);
+    struct fastpath_binding binding;
+    struct pair pair;
+    struct flow flow;
+    uint32_t made;
+
+    if (!read_flow(places, b, entry, seen_ms, &flow) || bindings_flow_is_due(b, &flow, now->ms) ||
+        !fastpath_describe(b, &flow, &binding) || !find_pair(table, &binding, &pair))
+        return false;
+    flow.pin = make_pin(b, &flow);
+    if (flow.pin == PIN_NONE || bindings_adopt_flow(b, &flow, &made) != 0)
+        return false;
+    if (fastpath_may_enter(b, flows_get(b->flows, made))) {
+        keep(table, places, &binding, &pair, kept);
+        flows_get(b->flows, made)->flags |= FLOW_FAST;
+    }
+    return true;
+}
+
+/* Since the state file was written last more flows have begun, and there may be no such file: the table has
+ * all that a flow needs. How many flows have been learnt. */
+static uint32_t learn_flows(const struct table *table, const struct places *places, struct bindings *b,
+                            const struct adoption_time *now, uint8_t *kept)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < table->slots + TABLE_TAIL; i++)
+        if (table->entries[i].state == XDP_IN && is_not_kept(kept, i))
+            count += learn_flow(table, places, b, &table->entries[i], now, kept);
     return count;
 }
 
@@ -103,21 +240,24 @@ static uint32_t count_used(const struct table *table)
 }
 
 int adoption_run(struct table *table, struct places *places, struct xdp_about *about, struct bindings *b,
-                 uint32_t now, const struct log *log)
+                 const struct adoption_time *now, const struct log *log)
 {
     const struct numbers numbers = {.table = table, .run = places->run};
     uint8_t *kept = calloc((table->slots + TABLE_TAIL) / 8 + 1, 1);
-    uint32_t flows = 0;
+    uint32_t flows = 0, learnt = 0;
 
     table->count = count_used(table);
-    remove_all(table, now, has_our_numbers, &numbers);
+    remove_all(table, now->ticks, has_our_numbers, &numbers);
     about->run = places->run;
     places_refresh(places, b);
     if (kept) {
         flows = keep_flows(table, places, b, kept);
-        remove_all(table, now, is_not_kept, kept);
+        learnt = learn_flows(table, places, b, now, kept);
+        remove_all(table, now->ticks, is_not_kept, kept);
     }
-    log_info(log, "fast path: went on with %" PRIu32 " flows of the run before", flows);
+    log_info(log,
+             "fast path: went on with %" PRIu32 " flows of the run before, %" PRIu32 " known from there only",
+             flows + learnt, learnt);
     free(kept);
     return kept ? 0 : -ENOMEM;
 }

@@ -69,6 +69,13 @@ bool table_is_used(const struct table *t, uint32_t index)
     return state == XDP_IN || state == XDP_OUT;
 }
 
+uint32_t table_age_ms(const struct xdp_entry *entry, uint32_t now)
+{
+    const uint32_t age = now - entry->seen;
+
+    return age > INT32_MAX ? 0 : (uint32_t)(((uint64_t)age << XDP_TICK_SHIFT) / 1000000);
+}
+
 uint32_t table_find(const struct table *t, const struct table_key *key)
 {
     const struct raw_key wanted = raw(key);

@@ -53,6 +53,9 @@ void table_remove(struct table *t, uint32_t index, uint32_t now);
 /* Is there an entry at that index? */
 bool table_is_used(const struct table *t, uint32_t index);
 
+/* How long ago a packet of the entry last passed; the program may have seen one since `now`. */
+uint32_t table_age_ms(const struct xdp_entry *entry, uint32_t now);
+
 /* An address as entries have it, and back. */
 void table_put_addr(__u64 words[2], const struct addr *addr);
 struct addr table_addr(const __u64 words[2]);

@@ -43,11 +43,6 @@ static uint32_t ticks(uint64_t now_ms)
     return (uint32_t)((now_ms * 1000000) >> XDP_TICK_SHIFT);
 }
 
-static uint32_t ticks_to_ms(uint32_t ticks)
-{
-    return (uint32_t)(((uint64_t)ticks << XDP_TICK_SHIFT) / 1000000);
-}
-
 static void add_spi(struct xdp_entry *entry, uint32_t spi)
 {
     int oldest = 0;
@@ -133,14 +128,6 @@ static void ask(void *ctx, const struct fastpath_binding *binding)
         __atomic_store_n(&x->table.entries[index].is_asked, 1, __ATOMIC_RELAXED);
 }
 
-/* The program may have seen a packet since the loop last looked at the clock. */
-static uint32_t age_ms(const struct xdp_entry *entry, uint32_t now)
-{
-    const uint32_t age = now - entry->seen;
-
-    return age > INT32_MAX ? 0 : ticks_to_ms(age);
-}
-
 static bool ages(void *ctx, const struct fastpath_binding *binding, uint64_t now_ms,
                  struct fastpath_ages *out)
 {
@@ -153,8 +140,8 @@ static bool ages(void *ctx, const struct fastpath_binding *binding, uint64_t now
 
     if (in == TABLE_NONE || back == TABLE_NONE)
         return false;
-    *out = (struct fastpath_ages){.client_ms = age_ms(&x->table.entries[in], now),
-                                  .backend_ms = age_ms(&x->table.entries[back], now)};
+    *out = (struct fastpath_ages){.client_ms = table_age_ms(&x->table.entries[in], now),
+                                  .backend_ms = table_age_ms(&x->table.entries[back], now)};
     return true;
 }
 
@@ -219,6 +206,7 @@ static int start(struct xdp *x, uint64_t now_ms)
         return err;
     x->now_ms = now_ms;
     x->now = ticks(now_ms);
+    const struct adoption_time now = {.ms = now_ms, .ticks = x->now};
     x->table = (struct table){.entries = x->maps.entries, .slots = about.slots, .seed = about.seed};
     x->places = (struct places){.places = x->maps.places,
                                 .sources = x->maps.sources,
@@ -226,7 +214,7 @@ static int start(struct xdp *x, uint64_t now_ms)
     x->fastpath = (struct fastpath){.ops = &ops, .ctx = x};
     x->b->fastpath = &x->fastpath;
     if (x->maps.adopted)
-        err = adoption_run(&x->table, &x->places, x->maps.about, x->b, x->now, x->log);
+        err = adoption_run(&x->table, &x->places, x->maps.about, x->b, &now, x->log);
     else
         places_refresh(&x->places, x->b);
     return err;

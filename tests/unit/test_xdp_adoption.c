@@ -133,11 +133,12 @@ static void go_on(struct fixture *f, uint32_t flows)
     char text[80];
 
     f->table.count = 12345; /* whatever: it counts itself */
-    assert_int_equal(adoption_run(&f->table, &f->places, &f->about, &f->net.dp.bindings, NOW, &f->log), 0);
+    const struct adoption_time now = {.ms = f->net.now_ms, .ticks = NOW};
+    assert_int_equal(adoption_run(&f->table, &f->places, &f->about, &f->net.dp.bindings, &now, &f->log), 0);
     assert_int_equal(f->about.run, run);
     assert_int_equal(f->table.count, 2 * flows);
     fflush(f->log.out);
-    snprintf(text, sizeof text, "went on with %u flows of the run before\n", flows);
+    snprintf(text, sizeof text, "went on with %u flows of the run before", flows);
     assert_non_null(strstr(f->log_text, text));
     for (uint32_t i = 0; i < f->table.slots + TABLE_TAIL; i++)
         if (table_is_used(&f->table, i))
@@ -230,6 +231,83 @@ static struct flow *flow_of(struct fixture *f, const struct fastpath_binding *bi
 {
     return support_flow(&f->net, f->net.pool->backends[binding->backend].service, binding->client,
                         IKE_PORT_4500);
+}
+
+/* Forgets a client, as who has no state file. */
+static void forget(struct fixture *f, const struct fastpath_binding *binding)
+{
+    struct bindings *b = &f->net.dp.bindings;
+    struct flow *flow = flow_of(f, binding);
+    const uint32_t pin = flow->pin;
+    uint32_t cursor = 0, budget = UINT32_MAX, index;
+
+    while ((index = flows_next(b->flows, &cursor, &budget)) != FLOW_NONE)
+        if (flows_get(b->flows, index)->pin == pin)
+            bindings_remove_flow(b, index);
+    bindings_remove_pin(b, pin, f->net.now_ms);
+}
+
+static uint16_t source_number(const struct fastpath_binding *binding)
+{
+    return binding->source_index == FLOW_SOURCE_CLIENT ? XDP_SOURCE_CLIENT : 7;
+}
+
+/* Flows that only the table knows, where the place and source of the run before tell whose they are. */
+static void test_flows_are_learnt(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct fixture f;
+        begin(&f, 0);
+        const struct fastpath_binding binding = establish(&f, i % 2 ? FULL : VPN, client_of(1, i > 1));
+        const struct pair pair = leave(&f, &binding, number(0, 5), source_number(&binding));
+        table_put_addr(f.places.places[number(0, 5)].server, &binding.server.addr);
+        table_put_addr(f.places.sources[7].addr, &binding.source.addr);
+        forget(&f, &binding);
+        assert_int_equal(pins_count(f.net.dp.bindings.pins), 0);
+        go_on(&f, 1);
+        assert_kept(&f, pair, &binding);
+        const struct flow *flow = flow_of(&f, &binding);
+        const struct pin *pin = pins_get(f.net.dp.bindings.pins, flow->pin);
+        assert_int_equal(flow->backend, binding.backend);
+        assert_int_equal(flow->source, binding.source_index);
+        assert_int_equal(flow->source_port, binding.source.port);
+        assert_int_equal(flow->flags, FLOW_CONFIRMED | FLOW_ESP_BOTH);
+        assert_int_equal(flow->proved_spi, 4); /* the latest of its SPIs */
+        assert_int_equal(f.net.now_ms - flow->seen_ms, (uint64_t)(NOW - 55) * 1048576 / 1000000);
+        assert_int_equal(pin->backend, binding.backend);
+        assert_int_equal(pin->flags, PIN_CONFIRMED);
+        assert_int_equal(f.net.pool->backends[binding.backend].clients, 1);
+        end(&f);
+    }
+}
+
+/* What the table knows, but this configuration has otherwise. */
+static void test_what_is_not_learnt(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 4; what++) {
+        struct fixture f;
+        begin(&f, 0);
+        const struct fastpath_binding binding = establish(&f, what == 3 ? FULL : VPN, client_of(1, false));
+        const struct pair pair = leave(&f, &binding, number(0, 5), source_number(&binding));
+        table_put_addr(f.places.places[number(0, 5)].server, &binding.server.addr);
+        if (what == 0) /* no backend of the service */
+            f.places.places[number(0, 5)].server[1] ^= 1ULL << 63;
+        if (what == 1) /* another mode */
+            f.table.entries[pair.in].source = 7;
+        if (what == 2) /* too old */
+            f.net.now_ms += 24 * 3600 * 1000;
+        /* 3: no source address of ours */
+        forget(&f, &binding);
+        if (what == 2)
+            f.table.entries[pair.in].seen =
+                NOW - (uint32_t)((24 * 3600 * 1000ULL * 1000000) >> XDP_TICK_SHIFT);
+        go_on(&f, 0);
+        assert_gone(&f, pair);
+        assert_int_equal(pins_count(f.net.dp.bindings.pins), 0);
+        end(&f);
+    }
 }
 
 /* The same where all but one entry stand behind the last home slot. */
@@ -424,6 +502,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_are_kept),
         cmocka_unit_test(test_unknown_flows_go),
+        cmocka_unit_test(test_flows_are_learnt),
+        cmocka_unit_test(test_what_is_not_learnt),
         cmocka_unit_test(test_the_tail),
         cmocka_unit_test(test_flows_that_may_not),
         cmocka_unit_test(test_entries_that_are_wrong),
