@@ -123,6 +123,17 @@ struct vlan {
     __be16 protocol;
 };
 
+/* The kernel gives the packet's place as integers. */
+static __always_inline void *data_of(const struct xdp_md *ctx)
+{
+    return (void *)(long)ctx->data; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static __always_inline void *end_of(const struct xdp_md *ctx)
+{
+    return (void *)(long)ctx->data_end; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 static __always_inline int pass(enum xdp_pass reason)
 {
     const __u32 key = reason;
@@ -174,11 +185,11 @@ static __always_inline bool is_whole(struct xdp_md *ctx, const struct datagram *
 /* A UDP datagram of port 4500 whose lengths agree; at most one VLAN tag. */
 static __always_inline bool read_datagram(struct xdp_md *ctx, struct datagram *d)
 {
-    void *at = (void *)(long)ctx->data;
+    void *at = data_of(ctx);
     struct ethhdr *eth = at;
     bool found = false;
 
-    d->end = (void *)(long)ctx->data_end;
+    d->end = end_of(ctx);
     at = eth + 1;
     if (at > d->end)
         return false;
@@ -339,8 +350,8 @@ static __always_inline bool has_bytes(const __u8 *at, const __u8 *end, __u32 cou
  */
 __noinline long add_datagram(struct xdp_md *ctx, __u32 offset, __u32 len)
 {
-    __u8 *at = (__u8 *)(long)ctx->data;
-    const __u8 *end = (const __u8 *)(long)ctx->data_end;
+    __u8 *at = data_of(ctx);
+    const __u8 *end = end_of(ctx);
     __u64 sum = 0;
 
     if (offset > OFFSET_MAX)
@@ -521,8 +532,8 @@ static __always_inline bool make_link(struct xdp_md *ctx, struct datagram *d, __
         return false;
     if (d->vlan && vlan == 0 && bpf_xdp_adjust_head(ctx, VLAN_LEN))
         return false;
-    d->end = (void *)(long)ctx->data_end;
-    d->eth = (void *)(long)ctx->data;
+    d->end = end_of(ctx);
+    d->eth = data_of(ctx);
     void *at = d->eth + 1;
     if (vlan)
         at += sizeof(struct vlan);

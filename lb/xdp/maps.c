@@ -158,7 +158,7 @@ static void *map_array(const struct bpf_map *map, int protection)
 static void unmap_array(const struct bpf_map *map, const void *memory)
 {
     if (memory)
-        (void)munmap((void *)(uintptr_t)memory, (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map));
+        (void)munmap((void *)memory, (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map));
 }
 
 static int map_arrays(struct maps *maps)

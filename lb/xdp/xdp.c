@@ -156,7 +156,7 @@ static void refresh(void *ctx)
 static void report(void *ctx, struct fastpath_report *out)
 {
     static const char *const reasons[] = {
-#define REASON(name, label) [XDP_PASS_##name] = label,
+#define REASON(name, label) [XDP_PASS_##name] = (label),
         XDP_PASS_LIST(REASON)
 #undef REASON
     };
