@@ -11,6 +11,9 @@
 #include "lb/limiter.h"
 #include "lb/outbound.h"
 
+/* So few flows stay in the processor's caches by themselves. */
+#define EXPECT_FLOWS_MIN 10000
+
 /* Is this backend the better answer to whose a reply is than the one known so far? */
 static bool is_likelier(const struct pool *pool, uint16_t known, const struct backend *backend)
 {
@@ -121,6 +124,34 @@ void dataplane_handle(struct dataplane *dp, const struct packet *packet, uint64_
         inbound_handle(dp, packet, &datagram, now_ms, verdict);
     else
         outbound_handle(dp, packet, &datagram, server, now_ms, verdict);
+}
+
+static uint32_t expect(const struct dataplane *dp, const struct packet *packet)
+{
+    if (packet->side == PACKET_FROM_CLIENT) {
+        const struct flow_in_key key = inbound_key(packet);
+        return flows_expect_in(dp->bindings.flows, &key);
+    }
+    /* Of an unknown sender it is as good as any other; nothing is done but to read. */
+    const struct flow_out_key key =
+        outbound_key(dp, packet, pool_find_server(dp->bindings.pool, &packet->src.addr));
+    return flows_expect_out(dp->bindings.flows, &key);
+}
+
+void dataplane_expect(const struct dataplane *dp, const struct packet *packets, size_t count)
+{
+    uint32_t buckets[DATAPLANE_EXPECT_MAX];
+
+    if (flows_count(dp->bindings.flows) < EXPECT_FLOWS_MIN)
+        return;
+    for (size_t i = 0; i < count; i++)
+        buckets[i] = expect(dp, &packets[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (packets[i].side == PACKET_FROM_CLIENT)
+            flows_expected_in(dp->bindings.flows, buckets[i]);
+        else
+            flows_expected_out(dp->bindings.flows, buckets[i]);
+    }
 }
 
 void dataplane_sweep(struct dataplane *dp, uint64_t now_ms, uint32_t steps)

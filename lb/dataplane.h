@@ -37,6 +37,7 @@ struct verdict {
     uint16_t service;       /* VERDICT_TO_CLIENT: src is this service's VIP ... */
     enum ike_port port;     /* ... and this port of it */
     uint16_t backend;       /* from which or to which */
+    uint16_t id;            /* IPv4: identification; 0: none is known that is better than another */
     bool may_omit_checksum; /* ESP over IPv4 wants a zero UDP checksum: RFC 3948 section 2.1 */
 };
 
@@ -77,6 +78,13 @@ int dataplane_limit(struct dataplane *dp, uint32_t source_rate, uint32_t source_
  */
 void dataplane_handle(struct dataplane *dp, const struct packet *packet, uint64_t now_ms,
                       struct verdict *verdict);
+
+/*
+ * These packets are about to be handled, in this order: what is known of their flows is fetched from memory
+ * for all of them at once. With a million clients each packet would wait for it otherwise.
+ */
+#define DATAPLANE_EXPECT_MAX 64
+void dataplane_expect(const struct dataplane *dp, const struct packet *packets, size_t count);
 
 void dataplane_count_unsent(struct dataplane *dp, enum drop_reason reason);
 

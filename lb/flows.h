@@ -55,6 +55,7 @@ struct flow {
     uint16_t source_port;
     uint8_t flags;              /* enum flow_flag */
     uint8_t session_generation; /* which of those that had its index: bindings_session_of_flow() */
+    uint16_t packet_id;         /* the IPv4 identification that was given out last: flows_next_id() */
     uint32_t pin;
     uint32_t client_ms;  /* the latest packet of the client's tunnel or its IKE SA, truncated likewise */
     uint32_t seen_ms;    /* truncated to 32 bits. Confirmed: the latest packet. Unconfirmed: the start. */
@@ -93,6 +94,22 @@ struct flow *flows_get(struct flows *flows, uint32_t index);
 
 /* The key by which the backend's side finds this flow. */
 struct flow_out_key flow_out_key(const struct flow *flow);
+
+/*
+ * The IPv4 identification of the flow's next packet. As RFC 6864 section 4.3 wants it, none comes again until
+ * all others have been used; where they begin differs from flow to flow. Zero is none of them, since the
+ * kernel takes that for a wish to choose itself, which costs it a look-up at a random place for each packet.
+ */
+uint16_t flows_next_id(struct flow *flow);
+
+/*
+ * Look-ups that are about to be made, in two steps with other packets' in between, so that memory has come
+ * near by the time: the first returns what the second wants.
+ */
+uint32_t flows_expect_in(const struct flows *flows, const struct flow_in_key *key);
+uint32_t flows_expect_out(const struct flows *flows, const struct flow_out_key *key);
+void flows_expected_in(const struct flows *flows, uint32_t bucket);
+void flows_expected_out(const struct flows *flows, uint32_t bucket);
 
 void flows_confirm(struct flows *flows, uint32_t index, uint64_t now_ms);
 void flows_remove(struct flows *flows, uint32_t index);

@@ -52,7 +52,8 @@ static void write_v4(struct writer *w, const struct headers_request *request)
     writer_u8(w, 0x45); /* version 4, five words */
     writer_u8(w, request->tos);
     writer_u16(w, (uint16_t)(HEADERS_LEN_V4 + request->len));
-    writer_u32(w, 0); /* identification, flags, fragment offset */
+    writer_u16(w, request->id);
+    writer_u16(w, 0); /* flags, fragment offset */
     writer_u8(w, request->ttl);
     writer_u8(w, IPPROTO_UDP);
     writer_u16(w, 0);

@@ -19,13 +19,14 @@ struct headers_request {
     size_t len; /* at most 65,507 (IPv4) or 65,527 (IPv6) */
     uint8_t tos;
     uint8_t ttl;
+    uint16_t id;        /* IPv4: identification; 0: the kernel chooses */
     bool omit_checksum; /* IPv4 only: a zero UDP checksum, RFC 768 */
 };
 
 /*
- * Writes the headers and returns their length, HEADERS_LEN_V4 or _V6. In IPv4, identification and header
- * checksum are left zero: the kernel fills them in (raw(7)); DF is clear, so that routers on the way may
- * fragment.
+ * Writes the headers and returns their length, HEADERS_LEN_V4 or _V6. In IPv4, the header checksum is
+ * left zero, as may be the identification: the kernel fills them in (raw(7)); DF is clear, so that routers on
+ * the way may fragment.
  */
 size_t headers_write(const struct headers_request *request, uint8_t out[static HEADERS_LEN_MAX]);
 

@@ -27,6 +27,7 @@ static void forward_flow_in(struct dataplane *dp, const struct packet *packet,
     if (flow->source != FLOW_SOURCE_CLIENT)
         src = (struct endpoint){.addr = *snat_addr(b->snat, flow->source), .port = flow->source_port};
     forward_to_backend(dp, packet, datagram, flow->backend, &src, verdict);
+    verdict->id = flows_next_id(flow);
 }
 
 static int add_flow(struct bindings *b, const struct packet *packet, const struct steer_choice *choice,
@@ -207,14 +208,19 @@ static bool is_bad_source(const struct bindings *b, const struct packet *packet)
            pool_is_vip(b->pool, client);
 }
 
-void inbound_handle(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
-                    uint64_t now_ms, struct verdict *verdict)
+struct flow_in_key inbound_key(const struct packet *packet)
 {
-    const struct flow_in_key key = {
+    return (struct flow_in_key){
         .client = packet->src.addr,
         .client_port = packet->src.port,
         .listener = (uint16_t)(packet->service * IKE_PORT_COUNT + packet->port),
     };
+}
+
+void inbound_handle(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
+                    uint64_t now_ms, struct verdict *verdict)
+{
+    const struct flow_in_key key = inbound_key(packet);
     const uint32_t flow = flows_find_in(dp->bindings.flows, &key);
 
     if (flow == FLOW_NONE && is_bad_source(&dp->bindings, packet)) /* a bad source never gets a flow */

@@ -135,6 +135,7 @@ static void fill_raw(struct mmsghdr *msg, struct outgoing *out, const struct ver
         .len = d->len,
         .tos = d->tos,
         .ttl = d->ttl,
+        .id = verdict->id,
         .omit_checksum = verdict->may_omit_checksum,
     };
 

@@ -38,6 +38,7 @@ struct io_socket {
     struct dataplane *dp;
     const struct log *log;
     struct io_batch *batch;
+    struct packet packets[IO_BATCH_SIZE]; /* of the batch that is being handled */
     struct reader *readers;
     bool started;
     struct inherited *inherited; /* borrowed while the sockets are opened; NULL: none */
@@ -71,18 +72,23 @@ static struct io_target target_of(const struct io_socket *io, const struct verdi
 static void handle_batch(struct reader *reader, int count, uint64_t now_ms)
 {
     struct io_socket *io = reader->io;
+    struct packet *packets = io->packets;
     struct verdict verdict;
 
     for (int i = 0; i < count; i++) {
-        struct packet packet = {.side = reader->side, .service = reader->service, .port = reader->port};
-        io_batch_packet(io->batch, i, &packet);
+        struct packet *packet = &packets[i];
+        *packet = (struct packet){.side = reader->side, .service = reader->service, .port = reader->port};
+        io_batch_packet(io->batch, i, packet);
         if (reader->side == PACKET_FROM_BACKEND)
-            packet.port = packet.src.port == ike_port_number(IKE_PORT_500) ? IKE_PORT_500 : IKE_PORT_4500;
-        dataplane_handle(io->dp, &packet, now_ms, &verdict);
+            packet->port = packet->src.port == ike_port_number(IKE_PORT_500) ? IKE_PORT_500 : IKE_PORT_4500;
+    }
+    dataplane_expect(io->dp, packets, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        dataplane_handle(io->dp, &packets[i], now_ms, &verdict);
         if (verdict.action == VERDICT_DROP)
             continue;
         const struct io_target target = target_of(io, &verdict);
-        io_batch_send(io->batch, io->dp, &target, &packet, &verdict,
+        io_batch_send(io->batch, io->dp, &target, &packets[i], &verdict,
                       io->dp->bindings.pool->backends[verdict.backend].mtu);
     }
     io_batch_flush(io->batch, io->dp);

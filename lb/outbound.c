@@ -136,19 +136,26 @@ static void forward_flow_out(struct dataplane *dp, const struct packet *packet,
         fastpath_answered(b, index);
     const struct endpoint client = {.addr = flow->client, .port = flow->client_port};
     forward_to_client(dp, packet, datagram, flow->backend, &client, now_ms, verdict);
+    verdict->id = flows_next_id(flow);
 }
 
-void outbound_handle(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
-                     uint16_t server, uint64_t now_ms, struct verdict *verdict)
+struct flow_out_key outbound_key(const struct dataplane *dp, const struct packet *packet, uint16_t server)
 {
     const uint16_t source = snat_find(dp->bindings.snat, &packet->dst.addr);
-    struct flow_out_key key = {
+
+    return (struct flow_out_key){
         .client = packet->dst.addr,
         .source = source == SNAT_NONE ? FLOW_SOURCE_CLIENT : source,
         .source_port = packet->dst.port,
         .server = server,
         .port = (uint16_t)packet->port,
     };
+}
+
+void outbound_handle(struct dataplane *dp, const struct packet *packet, const struct ike_datagram *datagram,
+                     uint16_t server, uint64_t now_ms, struct verdict *verdict)
+{
+    const struct flow_out_key key = outbound_key(dp, packet, server);
     const uint32_t flow = flows_find_out(dp->bindings.flows, &key);
 
     if (flow != FLOW_NONE)

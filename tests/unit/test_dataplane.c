@@ -122,6 +122,7 @@ static void test_there_and_back(void **state)
             assert_true(addr_equal(&in.dst.addr, &net->pool->backends[in.backend].addr));
             assert_int_equal(in.dst.port, is_esp ? 4500 : 500);
             assert_int_equal(in.may_omit_checksum, is_esp && !w->six);
+            assert_int_not_equal(in.id, 0);
             assert_true(first == POOL_NONE || in.backend == first); /* both ports, one backend */
             first = in.backend;
             if (w->snat)
@@ -137,6 +138,7 @@ static void test_there_and_back(void **state)
             assert_int_equal(out.port, port);
             assert_int_equal(out.backend, in.backend);
             assert_int_equal(out.may_omit_checksum, is_esp && !w->six);
+            assert_int_equal(out.id, in.id == UINT16_MAX ? 1 : in.id + 1); /* one row for both directions */
         }
         const struct backend *b = &net->pool->backends[first];
         assert_int_equal(b->service, w->service);
@@ -483,6 +485,44 @@ static void test_unsent_is_counted(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Packets of both sides, of flows that are there and that are not, and of an unknown sender. */
+static void test_expecting_changes_nothing(void **state)
+{
+    enum { FLOWS = 11000 };
+    static const struct support_service one = {
+        .name = "vpn", .vips = {"203.0.113.10"}, .backends = {{"one", "10.0.0.1", 0, CONFIG_STATE_ENABLED}}};
+    struct packet packets[DATAPLANE_EXPECT_MAX];
+    struct support_net net;
+    enum drop_reason reason;
+    uint32_t index;
+
+    (void)state;
+    support_net_init(&net, &one, 1, FLOWS);
+    struct bindings *b = &net.dp.bindings;
+    struct flows *flows = b->flows;
+    struct binding_request request = {.port = IKE_PORT_4500, .confirmed = true, .session = SESSION_NONE};
+    request.client = support_endpoint("192.0.2.1", 1);
+    assert_int_equal(bindings_add_pin(b, &request.client, 0, true, 5, &request.pin), 0);
+    for (; request.client.port <= FLOWS; request.client.port++)
+        assert_int_equal(bindings_add_flow(b, &request, 5, &index, &reason), 0);
+    for (uint16_t i = 0; i < DATAPLANE_EXPECT_MAX; i++) {
+        const struct endpoint client = support_endpoint("192.0.2.1", (uint16_t)(i * 200));
+        const struct endpoint server = support_endpoint(i % 4 == 1 ? "10.0.0.1" : "10.0.0.9", 4500);
+        packets[i] = (struct packet){.side = i % 2 ? PACKET_FROM_BACKEND : PACKET_FROM_CLIENT,
+                                     .port = IKE_PORT_4500,
+                                     .src = i % 2 ? server : client,
+                                     .dst = i % 2 ? client : server};
+    }
+    const struct flow before = *flows_get(flows, index);
+    dataplane_expect(&net.dp, packets, DATAPLANE_EXPECT_MAX);
+    dataplane_expect(&net.dp, packets, 0);
+    assert_memory_equal(flows_get(flows, index), &before, sizeof before);
+    assert_int_equal(flows_count(flows), FLOWS);
+    for (int i = 0; i < DROP_REASON_COUNT; i++)
+        assert_int_equal(net.dp.drops[i], 0);
+    support_net_deinit(&net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +542,7 @@ int main(void)
         TEST(test_a_backend_comes_back_to_a_tunnel),
         TEST(test_drain_and_disabled),
         TEST(test_unsent_is_counted),
+        TEST(test_expecting_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,55 @@ static void test_full_nat_key(void **state)
     flows_destroy(flows);
 }
 
+/* All 65,535 of them come before one comes again, and zero never; flows do not begin alike. */
+static void test_packet_ids(void **state)
+{
+    static bool given[UINT16_MAX + 1];
+    struct flows *flows = flows_create(64, 64, 1);
+    uint32_t index, alike = 0;
+    uint16_t first = 0;
+
+    (void)state;
+    for (uint16_t i = 0; i < 64; i++) {
+        const struct flow made = transparent("192.0.2.1", (uint16_t)(100 + i), 1, 2);
+        assert_int_equal(flows_insert(flows, &made, 5, &index), 0);
+        const uint16_t id = flows_next_id(flows_get(flows, index));
+        alike += i > 0 && id == first;
+        first = i == 0 ? id : first;
+    }
+    assert_true(alike < 8);
+    for (uint32_t i = 0; i < UINT16_MAX; i++) {
+        const uint16_t id = flows_next_id(flows_get(flows, index));
+        assert_int_not_equal(id, 0);
+        assert_false(given[id]);
+        given[id] = true;
+    }
+    assert_true(given[flows_next_id(flows_get(flows, index))]);
+    flows_destroy(flows);
+}
+
+/* Whether there is such a flow or not, looking ahead changes nothing. */
+static void test_expecting(void **state)
+{
+    struct flows *flows = flows_create(8, 8, 1);
+    const struct flow made[] = {transparent("192.0.2.1", 4500, 1, 2), transparent("192.0.2.2", 4500, 1, 2)};
+    uint32_t index = FLOW_NONE;
+
+    (void)state;
+    assert_int_equal(flows_insert(flows, &made[0], 5, &index), 0);
+    const struct flow before = *flows_get(flows, index);
+    for (int i = 0; i < 2; i++) {
+        const struct flow_in_key in = in_key(&made[i]);
+        const struct flow_out_key out = flow_out_key(&made[i]);
+        flows_expected_in(flows, flows_expect_in(flows, &in));
+        flows_expected_out(flows, flows_expect_out(flows, &out));
+        assert_int_equal(flows_find_in(flows, &in), i == 0 ? index : FLOW_NONE);
+        assert_int_equal(flows_find_out(flows, &out), i == 0 ? index : FLOW_NONE);
+    }
+    assert_memory_equal(flows_get(flows, index), &before, sizeof before);
+    flows_destroy(flows);
+}
+
 static void test_bounds_and_confirmation(void **state)
 {
     struct flows *flows = flows_create(4, 2, 1);
@@ -288,6 +337,8 @@ int main(void)
         cmocka_unit_test(test_found_from_both_sides),
         cmocka_unit_test(test_each_part_of_the_key_counts),
         cmocka_unit_test(test_full_nat_key),
+        cmocka_unit_test(test_packet_ids),
+        cmocka_unit_test(test_expecting),
         cmocka_unit_test(test_bounds_and_confirmation),
         cmocka_unit_test(test_random),
     };

@@ -61,7 +61,8 @@ static void test_v4_header(void **state)
 {
     static const uint8_t payload[] = "hello";
     static const uint8_t want[HEADERS_LEN_V4 - 2] = {
-        0x45, 0xb9, 0, 33, 0, 0, 0, 0, 63, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 2, 1, 244, 17, 148, 0, 13,
+        0x45, 0xb9, 0, 33,  0x12, 0x34, 0, 0, 63,  17, 0,   0, 192,
+        0,    2,    1, 198, 51,   100,  2, 1, 244, 17, 148, 0, 13,
     };
     const struct headers_request request = {
         .src = support_endpoint("192.0.2.1", 500),
@@ -70,6 +71,7 @@ static void test_v4_header(void **state)
         .len = 5,
         .tos = 0xb9,
         .ttl = 63,
+        .id = 0x1234,
         .omit_checksum = true,
     };
     uint8_t out[HEADERS_LEN_MAX];
