@@ -96,10 +96,29 @@ static void count_error(struct dataplane *dp, int err)
     dataplane_count_unsent(dp, busy ? DROP_SEND_BUSY : DROP_SEND_FAILED);
 }
 
-static void send_large(struct dataplane *dp, const struct sockets_datagram *datagram)
+static void fill_udp(struct mmsghdr *msg, struct outgoing *out)
 {
-    const int err = sockets_send_large(datagram);
+    msg->msg_hdr.msg_namelen = endpoint_to_sockaddr(&out->datagram.dst, &out->to);
+    msg->msg_hdr.msg_iov = &out->iov[1];
+    msg->msg_hdr.msg_iovlen = 1;
+    msg->msg_hdr.msg_control = out->control;
+    sockets_write_info(&msg->msg_hdr, addr_family(&out->datagram.dst.addr), out->datagram.tos,
+                       out->datagram.ttl);
+}
 
+/* A raw socket does not fragment. */
+static void send_large(struct dataplane *dp, const struct io_target *target, struct mmsghdr *msg,
+                       struct outgoing *out)
+{
+    int err = 0;
+
+    if (target->udp_fd < 0) {
+        err = sockets_send_large(&out->datagram);
+    } else {
+        fill_udp(msg, out);
+        if (sendmsg(target->udp_fd, &msg->msg_hdr, MSG_DONTWAIT) < 0)
+            err = -errno;
+    }
     if (err)
         count_error(dp, err);
 }
@@ -113,10 +132,9 @@ void io_batch_flush(struct io_batch *batch, struct dataplane *dp)
         if (n > 0) {
             sent += (unsigned)n;
         } else if (n < 0 && errno != EINTR) {
-            /* The error is the first datagram's. A raw socket does not fragment; any other failure costs only
-             * this one. */
+            /* The error is the first datagram's, and costs only this one. */
             if (errno == EMSGSIZE && batch->target.raw)
-                send_large(dp, &batch->out[sent].datagram);
+                send_large(dp, &batch->target, &batch->tx[sent], &batch->out[sent]);
             else
                 count_error(dp, -errno);
             sent++;
@@ -140,23 +158,17 @@ static void fill_raw(struct mmsghdr *msg, struct outgoing *out, const struct ver
     };
 
     out->iov[0] = (struct iovec){.iov_base = out->headers, .iov_len = headers_write(&request, out->headers)};
+    /* A raw socket has protocols for ports (ipv6(7)): zero stands for its own. */
+    const struct endpoint to = {.addr = d->dst.addr};
+    msg->msg_hdr.msg_namelen = endpoint_to_sockaddr(&to, &out->to);
     msg->msg_hdr.msg_iov = out->iov;
     msg->msg_hdr.msg_iovlen = 2;
     msg->msg_hdr.msg_control = NULL;
     msg->msg_hdr.msg_controllen = 0;
 }
 
-static void fill_udp(struct mmsghdr *msg, struct outgoing *out)
-{
-    msg->msg_hdr.msg_iov = &out->iov[1];
-    msg->msg_hdr.msg_iovlen = 1;
-    msg->msg_hdr.msg_control = out->control;
-    sockets_write_info(&msg->msg_hdr, addr_family(&out->datagram.dst.addr), out->datagram.tos,
-                       out->datagram.ttl);
-}
-
 void io_batch_send(struct io_batch *batch, struct dataplane *dp, const struct io_target *target,
-                   const struct packet *packet, const struct verdict *verdict, uint32_t mtu)
+                   const struct packet *packet, const struct verdict *verdict)
 {
     const size_t headers = addr_is_v4(&verdict->dst.addr) ? HEADERS_LEN_V4 : HEADERS_LEN_V6;
 
@@ -172,18 +184,15 @@ void io_batch_send(struct io_batch *batch, struct dataplane *dp, const struct io
         .tos = packet->tos,
         .ttl = (uint8_t)(packet->ttl - 1),
     };
-    if (target->raw && mtu && headers + packet->len > mtu) {
-        io_batch_flush(batch, dp); /* not before what came before it */
-        send_large(dp, &out->datagram);
-        return;
-    }
-
-    struct mmsghdr *msg = &batch->tx[batch->waiting++];
+    struct mmsghdr *msg = &batch->tx[batch->waiting];
     /* iov_base is not const in the C library, yet sending only reads it. */
     out->iov[1] = (struct iovec){.iov_base = (void *)packet->data, .iov_len = packet->len};
-    /* A raw socket has protocols for ports (ipv6(7)): zero stands for its own. */
-    const struct endpoint to = {.addr = verdict->dst.addr, .port = target->raw ? 0 : verdict->dst.port};
-    msg->msg_hdr.msg_namelen = endpoint_to_sockaddr(&to, &out->to);
+    if (target->raw && target->mtu && headers + packet->len > target->mtu) {
+        io_batch_flush(batch, dp); /* not before what came before it */
+        send_large(dp, target, msg, out);
+        return;
+    }
+    batch->waiting++;
     batch->target = *target;
     if (target->raw)
         fill_raw(msg, out, verdict);

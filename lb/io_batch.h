@@ -15,7 +15,9 @@
 /* Where a datagram of the outgoing batch goes. */
 struct io_target {
     int fd;
-    bool raw; /* takes packets with their IP header; else a VIP's UDP socket */
+    bool raw;     /* takes packets with their IP header; else a VIP's UDP socket */
+    uint32_t mtu; /* raw: of the way, in bytes; 0 if unknown. What is larger goes out in fragments ... */
+    int udp_fd;   /* ... through this VIP's UDP socket, or, if it is -1, one that is opened for it */
 };
 
 struct io_batch;
@@ -34,11 +36,10 @@ void io_batch_packet(struct io_batch *batch, int i, struct packet *packet);
 
 /*
  * Adds one datagram to what goes out: the payload of `packet` as `verdict` says. Flushes first if the batch
- * is full or goes to another target. `mtu` (bytes) of the way, 0 if unknown: what is larger goes out in
- * fragments.
+ * is full or goes to another target.
  */
 void io_batch_send(struct io_batch *batch, struct dataplane *dp, const struct io_target *target,
-                   const struct packet *packet, const struct verdict *verdict, uint32_t mtu);
+                   const struct packet *packet, const struct verdict *verdict);
 
 /* Sends what is waiting. What cannot be sent is counted. */
 void io_batch_flush(struct io_batch *batch, struct dataplane *dp);

@@ -26,11 +26,18 @@ struct reader {
     struct reader *next;
     bool polled; /* the loop has its handle */
     int fd;
+    int raw_fd; /* of a VIP of IPv4 at port 4500: what ESP leaves by; else -1 */
     enum packet_side side;
     struct addr vip;  /* PACKET_FROM_CLIENT: where it listens ... */
     uint16_t service; /* ... and whose VIP that is; POOL_NONE: nobody's yet */
     enum ike_port port;
     uint32_t lost; /* sockets_lost() when last looked at */
+};
+
+/* What a VIP's packets to clients leave by; borrowed from its reader. */
+struct vip_fds {
+    int udp;
+    int raw; /* -1: none */
 };
 
 struct io_socket {
@@ -42,7 +49,7 @@ struct io_socket {
     struct reader *readers;
     bool started;
     struct inherited *inherited; /* borrowed while the sockets are opened; NULL: none */
-    int *vip_fds;                /* by vip_fd_index() */
+    struct vip_fds *vip_fds;     /* by vip_index() */
     int raw_fds[SLOT_COUNT];
     struct io_return_ports return_ports;
     size_t closing_readers;
@@ -55,7 +62,7 @@ static enum family_slot slot_of(const struct addr *addr)
     return addr_is_v4(addr) ? SLOT_V4 : SLOT_V6;
 }
 
-static size_t vip_fd_index(uint16_t service, enum ike_port port, enum family_slot slot)
+static size_t vip_index(uint16_t service, enum ike_port port, enum family_slot slot)
 {
     return ((size_t)service * IKE_PORT_COUNT + port) * SLOT_COUNT + slot;
 }
@@ -65,8 +72,17 @@ static struct io_target target_of(const struct io_socket *io, const struct verdi
     const enum family_slot slot = slot_of(&verdict->dst.addr);
 
     if (verdict->action == VERDICT_TO_BACKEND)
-        return (struct io_target){.fd = io->raw_fds[slot], .raw = true};
-    return (struct io_target){.fd = io->vip_fds[vip_fd_index(verdict->service, verdict->port, slot)]};
+        return (struct io_target){
+            .fd = io->raw_fds[slot],
+            .raw = true,
+            .mtu = io->dp->bindings.pool->backends[verdict->backend].mtu,
+            .udp_fd = -1,
+        };
+    const struct vip_fds *vip = &io->vip_fds[vip_index(verdict->service, verdict->port, slot)];
+    /* The kernel gives what leaves a UDP socket a checksum, which ESP over IPv4 is better without. */
+    if (verdict->may_omit_checksum && vip->raw >= 0)
+        return (struct io_target){.fd = vip->raw, .raw = true, .udp_fd = vip->udp};
+    return (struct io_target){.fd = vip->udp, .udp_fd = -1};
 }
 
 static void handle_batch(struct reader *reader, int count, uint64_t now_ms)
@@ -88,8 +104,7 @@ static void handle_batch(struct reader *reader, int count, uint64_t now_ms)
         if (verdict.action == VERDICT_DROP)
             continue;
         const struct io_target target = target_of(io, &verdict);
-        io_batch_send(io->batch, io->dp, &target, &packets[i], &verdict,
-                      io->dp->bindings.pool->backends[verdict.backend].mtu);
+        io_batch_send(io->batch, io->dp, &target, &packets[i], &verdict);
     }
     io_batch_flush(io->batch, io->dp);
 }
@@ -146,7 +161,8 @@ static struct reader *add_reader(struct io_socket *io, int fd, enum packet_side 
         close(fd);
         return NULL;
     }
-    *reader = (struct reader){.io = io, .next = io->readers, .fd = fd, .side = side, .service = POOL_NONE};
+    *reader = (struct reader){
+        .io = io, .next = io->readers, .fd = fd, .raw_fd = -1, .side = side, .service = POOL_NONE};
     reader->lost = sockets_lost(fd); /* which was counted by who had the socket before */
     io->readers = reader;
     return reader;
@@ -195,6 +211,9 @@ static int open_vip(struct io_socket *io, const char *service, const struct addr
         return -ENOMEM;
     reader->vip = *vip;
     reader->port = port;
+    /* It opens if that towards the backends did (open_family()); without it the UDP socket does. */
+    if (port == IKE_PORT_4500 && addr_is_v4(vip))
+        reader->raw_fd = sockets_open_raw_vip(vip);
     return 0;
 }
 
@@ -250,6 +269,8 @@ static int open_all(struct io_socket *io)
 static void free_reader(struct reader *reader)
 {
     close(reader->fd);
+    if (reader->raw_fd >= 0)
+        close(reader->raw_fd);
     free(reader);
 }
 
@@ -285,7 +306,8 @@ static void assign_vips(struct io_socket *io)
             if (!reader)
                 continue; /* a VIP that was kept, of a service whose sockets did not open: not for long */
             reader->service = s;
-            io->vip_fds[vip_fd_index(s, port, slot_of(vip))] = reader->fd;
+            io->vip_fds[vip_index(s, port, slot_of(vip))] =
+                (struct vip_fds){.udp = reader->fd, .raw = reader->raw_fd};
         }
     }
 }

@@ -160,6 +160,24 @@ int sockets_open_raw(int family)
     return fd;
 }
 
+int sockets_open_raw_vip(const struct addr *vip)
+{
+    static const struct option options[] = {{IPPROTO_IP, IP_FREEBIND, 1}};
+    const struct endpoint at = {.addr = *vip};
+    const int fd = sockets_open_raw(AF_INET);
+
+    if (fd < 0)
+        return fd;
+    int err = SET_OPTIONS(fd, options);
+    if (!err)
+        err = bind_to(fd, &at);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
 uint32_t sockets_lost(int fd)
 {
     uint32_t info[SK_MEMINFO_VARS] = {0};

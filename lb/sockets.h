@@ -30,6 +30,12 @@ int sockets_prepare_return(int fd, int family);
 /* The raw socket that takes packets with their IP header. Or -errno. */
 int sockets_open_raw(int family);
 
+/*
+ * The same for packets that come from a VIP of IPv4, which need not exist yet: their way is looked up as from
+ * there, as it is for the VIP's UDP sockets, in case rules of the machine ask for the source. Or -errno.
+ */
+int sockets_open_raw_vip(const struct addr *vip);
+
 /* How many datagrams the kernel has dropped since the socket was opened, its queue being full; comes round at
  * 2^32. */
 uint32_t sockets_lost(int fd);

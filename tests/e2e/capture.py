@@ -26,6 +26,7 @@ class UdpPacket:
     checksum: int
     right_checksum: int
     ip_header_is_right: bool
+    identification: int  # IPv4
 
 
 class Capture:
@@ -73,17 +74,19 @@ def _parse(packet: bytes) -> UdpPacket | None:
         total = struct.unpack_from("!H", packet, 2)[0]
         whole = struct.unpack_from("!H", packet, 6)[0] & 0x3FFF == 0  # neither offset nor more fragments
         good = checksum(packet[:header]) == 0 and total <= len(packet)
-        return _parse_udp(packet[12:16], packet[16:20], packet[header:total], good) if whole else None
+        identification = struct.unpack_from("!H", packet, 4)[0]
+        udp = packet[header:total]
+        return _parse_udp(packet[12:16], packet[16:20], udp, good, identification) if whole else None
     if version == 6 and packet[6] == UDP:
         length = struct.unpack_from("!H", packet, 4)[0]
         return _parse_udp(packet[8:24], packet[24:40], packet[40 : 40 + length], 40 + length <= len(packet))
     return None
 
 
-def _parse_udp(source: bytes, destination: bytes, udp: bytes, good: bool) -> UdpPacket:
+def _parse_udp(source: bytes, destination: bytes, udp: bytes, good: bool, identification: int = 0) -> UdpPacket:
     source_port, destination_port, length, found = struct.unpack_from("!HHHH", udp)
     pseudo = source + destination + struct.pack("!II", length, UDP)
     # A checksum that comes out as zero is sent as its complement: RFC 768.
     right = checksum(pseudo + udp[:6] + b"\0\0" + udp[8:]) or 0xFFFF
     return UdpPacket(str(ip_address(source)), source_port, destination_port, udp[8:], found, right,
-                     good and length == len(udp))
+                     good and length == len(udp), identification)

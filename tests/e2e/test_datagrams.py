@@ -8,7 +8,7 @@ from capture import Capture
 from peers import FakeServers, Port, client_ports, handshake, two_services
 from support import SECOND_VIP, drops, equal, lab, start, wait_for
 from vpnlab.bench import Bench
-from vpnlab.topology import SNAT, VIP, client_address
+from vpnlab.topology import CLIENTS_GATEWAY, CLIENTS_NET, SNAT, VIP, client_address
 
 # DSCP 0, EF (46) and the highest, with each value of ECN (RFC 3168 section 5).
 TOS_VALUES = [dscp << 2 | ecn for dscp in (0, 46, 63) for ecn in range(4)]
@@ -80,12 +80,12 @@ def check_tos(path: Path, udp: int) -> None:
 
 def test_sizes() -> None:
     """Datagrams of all sizes, ESP and IKE, reach the other side byte for byte in both directions, also where they must
-    be fragmented: with MTUs of 1500, 1400 and 1280 on either side. An empty datagram is dropped and counted."""
+    be fragmented: with MTUs of 1500, 1400 and 1280 on either side, of the link or of the route to clients alone. An empty datagram is dropped and counted."""
     with lab(clients=1, servers=1) as bench:
         start(bench, two_services(bench), ready=False)
         ways = list(paths(bench))
         for mtu in MTUS:
-            for side in (set_inside_mtu, set_outside_mtu):
+            for side in (set_inside_mtu, set_outside_mtu, set_outside_route_mtu):
                 side(bench, mtu)
                 for path in ways:
                     for size in SIZES:
@@ -133,6 +133,13 @@ def set_inside_mtu(bench: Bench, mtu: int) -> None:
         server.ip("link", "set", "eth0", "mtu", str(mtu))
 
 
+def set_outside_route_mtu(bench: Bench, mtu: int) -> None:
+    """The route to the clients alone; the link takes more. With 1500 it is as it was."""
+    narrow = [] if mtu == 1500 else ["mtu", str(mtu)]
+    for family, net in CLIENTS_NET.items():
+        bench.topology.lb.ip("route", "replace", net, "via", CLIENTS_GATEWAY[family], *narrow)
+
+
 def set_outside_mtu(bench: Bench, mtu: int) -> None:
     """The link to the clients."""
     bench.topology.lb.ip("link", "set", "outside", "mtu", str(mtu))
@@ -163,6 +170,30 @@ def test_checksums() -> None:
                         assert seen.checksum != 0, f"{path}, to {udp}: no UDP checksum"
                         equal(seen.checksum, seen.right_checksum, f"{path}, to {udp}: the UDP checksum")
                     equal(seen.ip_header_is_right, True, f"{path}: the IP header's checksum and length")
+
+
+def test_reply_checksums() -> None:
+    """Towards clients, too, ESP over IPv4 has no UDP checksum; what the kernel leaves to the network card (IKE) is not
+    looked at. Repeated packets of a flow have IPv4 identifications that differ."""
+    with lab(clients=1, servers=1) as bench:
+        start(bench, two_services(bench), ready=False)
+        for path in paths(bench):
+            if path.family == 6:
+                continue
+            with Capture(bench.topology.clients, "eth0") as capture:
+                seen = set()
+                for length in (9, 10, 1400):
+                    data = messages.esp(b"", length)
+                    path.client[4500].send(data, (path.vip, 4500), source=path.address)
+                    server = path.servers.port(1, 4500, path.family)
+                    server.reply(server.receive(), data)
+                    back = capture.udp(path.vip, 4500)
+                    path.client[4500].receive()
+                    equal(back.payload, data, f"{path}: the payload on the wire")
+                    equal(back.checksum, 0, f"{path}: the UDP checksum of ESP towards the client")
+                    equal(back.ip_header_is_right, True, f"{path}: the IP header's checksum and length")
+                    seen.add(back.identification)
+                equal(len(seen), 3, f"{path}: different identifications")
 
 
 def test_connection_tracking() -> None:

@@ -24,12 +24,14 @@ struct fixture {
     struct io_batch *batch;
     struct io_batch *far; /* the other end's */
     int fds[2];
+    int udp_fd; /* what raw sockets have for datagrams over the MTU; -1: none */
     struct endpoint at[2];
 };
 
 static void begin(struct fixture *f, const char *host)
 {
     support_net_init(&f->net, &service, 1, 16);
+    f->udp_fd = -1;
     f->batch = io_batch_create();
     f->far = io_batch_create();
     assert_true(f->batch && f->far);
@@ -60,9 +62,10 @@ static void add(struct fixture *f, int raw, const struct endpoint *src, const ui
 {
     const struct packet packet = {.data = data, .len = len, .tos = tos, .ttl = ttl};
     const struct verdict verdict = {.src = *src, .dst = f->at[1]};
-    const struct io_target target = {.fd = raw >= 0 ? raw : f->fds[0], .raw = raw >= 0};
+    const struct io_target target = {
+        .fd = raw >= 0 ? raw : f->fds[0], .raw = raw >= 0, .mtu = mtu, .udp_fd = f->udp_fd};
 
-    io_batch_send(f->batch, &f->net.dp, &target, &packet, &verdict, mtu);
+    io_batch_send(f->batch, &f->net.dp, &target, &packet, &verdict);
 }
 
 static int receive(struct fixture *f)
@@ -202,7 +205,6 @@ static void test_too_large_for_the_device(void **state)
     static const size_t lengths[] = {10, 1472, 1473, 11, 4912, 65507, 12};
     enum { COUNT = sizeof lengths / sizeof lengths[0] };
     uint8_t *data = malloc(65507);
-    struct fixture f;
 
     (void)state;
     assert_non_null(data);
@@ -211,27 +213,34 @@ static void test_too_large_for_the_device(void **state)
         free(data);
         skip();
     }
-    begin(&f, "127.0.0.1");
-    const int raw = open_raw(&f);
-    const struct endpoint from = support_endpoint("127.0.0.99", 4567);
-    for (int i = 0; i < COUNT; i++)
-        add(&f, raw, &from, data, lengths[i], 0, 33, i % 2 ? 0 : 9000);
-    io_batch_flush(f.batch, &f.net.dp);
-    for (int got = 0; got < COUNT;) {
-        const int n = receive(&f);
-        assert_in_range(n, 1, COUNT);
-        for (int i = 0; i < n; i++, got++) {
-            struct packet p = {0};
-            io_batch_packet(f.far, i, &p);
-            assert_int_equal(p.len, lengths[got]);
-            assert_true(endpoint_equal(&p.src, &from));
+    for (int with_udp = 0; with_udp < 2; with_udp++) {
+        struct fixture f;
+        begin(&f, "127.0.0.1");
+        const int raw = with_udp ? sockets_open_raw_vip(&f.at[0].addr) : open_raw(&f);
+        assert_true(raw >= 0);
+        const struct endpoint from = with_udp ? f.at[0] : support_endpoint("127.0.0.99", 4567);
+        f.udp_fd = with_udp ? f.fds[0] : -1;
+        for (int i = 0; i < COUNT; i++)
+            add(&f, raw, &from, data, lengths[i], 0x2c, 33, i % 2 ? 0 : 9000);
+        io_batch_flush(f.batch, &f.net.dp);
+        for (int got = 0; got < COUNT;) {
+            const int n = receive(&f);
+            assert_in_range(n, 1, COUNT);
+            for (int i = 0; i < n; i++, got++) {
+                struct packet p = {0};
+                io_batch_packet(f.far, i, &p);
+                assert_int_equal(p.len, lengths[got]);
+                assert_true(endpoint_equal(&p.src, &from));
+                assert_int_equal(p.tos, 0x2c);
+                assert_int_equal(p.ttl, 32);
+            }
         }
+        for (int i = 0; i < DROP_REASON_COUNT; i++)
+            assert_int_equal(f.net.dp.drops[i], 0);
+        close(raw);
+        end(&f);
     }
-    for (int i = 0; i < DROP_REASON_COUNT; i++)
-        assert_int_equal(f.net.dp.drops[i], 0);
-    close(raw);
     free(data);
-    end(&f);
 }
 
 /* What the kernel refuses costs that datagram only, and is counted. */
