@@ -20,14 +20,18 @@ FUZZ_SECONDS = 20
 # What is not run side by side with others: loads that take the whole machine, and what shares a system root.
 ALONE = re.compile(r"flood|restarts|refus|package:")
 
+# Configurations that do not name a fast path get one of these; "": none is named, as most users have it.
+FASTPATHS = ("off", "generic", "native")
+
 # What the lab says at the end of its second part.
 ALL_RIGHT = re.compile(r"^(\d+) of \1 verdicts are right\.$", re.MULTILINE)
 
 
 class Tally:
-    """Counts what passed and what failed, and prints it as it goes."""
+    """Counts what passed and what failed, and prints it as it goes. `fastpath`: what was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, fastpath: str = "") -> None:
+        self.fastpath = fastpath
         self.passed = 0
         self.failed: list[str] = []
 
@@ -156,39 +160,52 @@ def stage_fuzz(tally: Tally, word: str) -> None:
             tally.add(f"fuzz: {program.name}", ok, seconds, output)
 
 
-def run_namespaced(tally: Tally, stage: str, word: str, binary: Path) -> None:
+def run_namespaced(
+    tally: Tally, stage: str, word: str, binary: Path, *, fastpath: str = "", which: str = "all"
+) -> None:
     """The tests of the folder tests/STAGE one by one, by the program tests/e2e/run.py."""
     command = [sys.executable, "tests/e2e/run.py", "--in", f"tests/{stage}"]
-    listed, names, _ = run([*command, "--list"])
+    listed, names, _ = run([*command, "--list", which])
     if not listed:
         tally.add(f"{stage}: list", False, 0, names)
         return
-    chosen = [name for name in names.split() if word in name]
+    titles = {name: f"{stage}: {name} [{fastpath}]" if fastpath else f"{stage}: {name}" for name in names.split()}
+    chosen = [name for name, title in titles.items() if word in title]
     tags = queue.SimpleQueue[str]()
+    prefix = os.environ.get("IKELB_E2E_TAG", "e2e")  # Another one for each of several runs on one machine.
     for worker in range(os.cpu_count() or 1):
-        tags.put(f"e2e{worker}")
+        tags.put(f"{prefix}{worker}")
 
     def scene(name: str) -> tuple[bool, str, float]:
         tag = tags.get()  # Namespaces are named by it: two tests at a time keep out of each other's way.
         try:
-            return run([*command, name], timeout=300, IKELB_E2E_TAG=tag, IKELB_BINARY=str(binary))
+            return run([*command, name], timeout=300, IKELB_E2E_TAG=tag, IKELB_BINARY=str(binary),
+                       IKELB_FASTPATH=fastpath)
         finally:
             tags.put(tag)
 
-    side_by_side = [name for name in chosen if not ALONE.search(f"{stage}: {name}")]
+    side_by_side = [name for name in chosen if not ALONE.search(titles[name])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, (ok, output, seconds) in zip(side_by_side, pool.map(scene, side_by_side)):
-            tally.add(f"{stage}: {name}", ok, seconds, output)
+            tally.add(titles[name], ok, seconds, output)
     for name in chosen:
         if name not in side_by_side:
             ok, output, seconds = scene(name)
-            tally.add(f"{stage}: {name}", ok, seconds, output)
+            tally.add(titles[name], ok, seconds, output)
 
 
 def stage_e2e(tally: Tally, word: str) -> None:
-    """Network namespaces and real strongSwan; ikelb built with the sanitizers."""
-    if build(tally, "asan"):
-        run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb")
+    """Network namespaces and real strongSwan; ikelb built with the sanitizers. What carries ESP is run without a fast
+    path and with each kind; or everything is, if that is asked for."""
+    if not build(tally, "asan"):
+        return
+    asked = FASTPATHS if tally.fastpath == "all" else (tally.fastpath,)
+    for turn, fastpath in enumerate(asked):
+        run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb", fastpath=fastpath,
+                       which="any-path" if turn else "all")
+    if not tally.fastpath:  # Where the cables are not made fit for native XDP none is generic.
+        for fastpath in ("off", "native"):
+            run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb", fastpath=fastpath, which="every-path")
 
 
 def stage_package(tally: Tally, word: str) -> None:
@@ -222,8 +239,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(STAGES), help="run this stage; may be given again")
     parser.add_argument("-k", metavar="WORD", default="", help="run only what has WORD in its name")
+    parser.add_argument("--fastpath", choices=[*FASTPATHS, "all"], default="",
+                        help="run all end-to-end tests with this fast path, or one after the other with each")
     options = parser.parse_args()
-    tally = Tally()
+    tally = Tally(options.fastpath)
     start = time.monotonic()
 
     for name in options.only or STAGES:

@@ -1,6 +1,6 @@
 """The end-to-end tests: ikelb before real strongSwan servers and before hostile peers, in network namespaces.
 
-    run.py --list       prints the names of all tests, one a line
+    run.py --list       prints the names of all tests, one a line (--help: or of some)
     run.py [NAME...]    runs these tests (default: all); exit status 0 only if all passed
 
 A test is a function test_NAME() in a file test_*.py beside this one; its docstring says what it shows. One with variants
@@ -22,6 +22,13 @@ from pathlib import Path
 
 PREFIX = "test_"
 HERE = Path(__file__).resolve().parent
+
+# Which tests --list prints.
+LISTS: dict[str, Callable[[Callable[[], None]], bool]] = {
+    "all": lambda test: True,
+    "any-path": lambda test: not hasattr(getattr(test, "func", test), "own_path"),
+    "every-path": lambda test: hasattr(test, "every_path"),
+}
 
 
 def find_tests(folder: Path) -> dict[str, Callable[[], None]]:
@@ -62,17 +69,16 @@ def run_one(name: str, test: Callable[[], None]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--list", action="store_true", help="print the names of all tests")
-    parser.add_argument("--every-path", action="store_true",
-                        help="with --list: only those that are to be run with each fast path, and without")
+    parser.add_argument("--list", nargs="?", const="all", choices=sorted(LISTS), metavar="WHICH",
+                        help="print the names of all tests; of those that do not name a fast path (any-path); of those "
+                        "that have to be run with each of them (every-path)")
     parser.add_argument("--in", dest="folder", type=Path, default=HERE, metavar="FOLDER",
                         help="where the tests are (default: beside this file)")
     parser.add_argument("names", nargs="*", metavar="NAME", help="a test to run (default: all)")
     options = parser.parse_args()
     tests = find_tests(options.folder.resolve())
     if options.list:
-        print("\n".join(name for name, test in tests.items()
-                        if not options.every_path or hasattr(test, "every_path")))
+        print("\n".join(name for name, test in tests.items() if LISTS[options.list](test)))
         return 0
     unknown = [name for name in options.names if name not in tests]
     if unknown:

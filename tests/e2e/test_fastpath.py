@@ -12,7 +12,7 @@ from fastpath import entries, fast_lab, mode, settled, table, traffic
 from frames import NO_CHECKSUM, Packet
 from peers import Port, fake_service, two_services
 from support import MAX_CLIENTS, SECOND_VIP, equal, lab, listed_client, start, wait_for
-from variants import both_xdp
+from variants import both_xdp, own_path
 from vpnlab.balancer import Balancer
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
@@ -42,6 +42,7 @@ def of(flow: Flow, direction: str) -> tuple[str, str, str]:
     return name, f"s{flow.server}" + ("v6" if flow.family == 6 else ""), "in" if direction == UP else "out"
 
 
+@own_path
 def test_without_it() -> None:
     """`fastpath: off`: nothing is attached, nothing is entered, all goes over the slow path."""
     with lab(clients=2, servers=1, fastpath="off") as bench:

@@ -19,6 +19,7 @@ from vpnlab.bench import Bench
 from vpnlab.topology import CLIENTS_GATEWAY, CLIENTS_NET, INSIDE, VIP
 from wires import DOWN, FAST, UP, Crossed, Flow, Wires
 
+DOUBTS = 2  # The counters tell whether they are right.
 CASES = 800  # for each flow and direction
 SEED = "ikelb"
 ICMP, ICMPV6 = 1, 58
@@ -197,27 +198,31 @@ def wanted(case: Case, slow: Result, fast: Result) -> list[Shape]:
     return [sizes, tuple(fields)]
 
 
-def check(name: tuple[str, str], off: Run, on: Run) -> tuple[Counter[str], list[Fault]]:
-    """How many of the cases took which path, and what was not as it has to be."""
+def check(name: tuple[str, str], off: Run, on: Run) -> tuple[Counter[str], list[Fault], list[Fault]]:
+    """How many of the cases took which path; what was not as it has to be; and where only the path may have been wrong:
+    one in 65,536 packets of the slow path gets the identification that it came with."""
     taken: Counter[str] = Counter()
     faults: list[Fault] = []
+    doubts: list[Fault] = []
     like: Result | None = None  # What came of the case that a spoilt one is like.
     for case, slow, fast in zip(on.cases[name], off.results[name], on.results[name], strict=True):
-        out, path = slow.out, slow.path  # What the kernel forwards for somebody else keeps its label, too.
+        out = slow.out
         if not case.spoilt:
             like = slow
         if case.path == FAST:
             assert like
-            out, path = wanted(case, like, fast), FAST
-        if fast.path != path:
-            faults.append(Fault(case, f"{fast.path} instead of {path}", ""))
-        elif fast.out != out:
+            out = wanted(case, like, fast)
+        if fast.out != out:
             faults.append(Fault(case, "another packet", f"{fast.out!r:.500} instead of {out!r:.500}"))
         elif fast.back != slow.back:
             faults.append(Fault(case, "back came", f"{fast.back!r:.500} instead of {slow.back!r:.500}"))
+        elif case.path == FAST and fast.path != FAST:
+            faults.append(Fault(case, f"{fast.path} instead of fast", ""))
+        elif case.path != FAST and fast.path != slow.path:  # What the kernel forwards for others keeps its label, too.
+            doubts.append(Fault(case, f"{fast.path} instead of {slow.path}", ""))
         else:
             taken[f"{case.path}: {case.name}"] += 1
-    return taken, faults
+    return taken, faults, doubts
 
 
 def check_all(how: str, families: Sequence[int]) -> None:
@@ -228,13 +233,15 @@ def check_all(how: str, families: Sequence[int]) -> None:
         off = run(bench, 0, "off", families)
         on = run(bench, 1, how, families)
         faults: list[Fault] = []
+        doubts: list[Fault] = []
         taken: Counter[str] = Counter()
         for name in on.results:
-            some, wrong = check(name, off, on)
+            some, wrong, doubtful = check(name, off, on)
             taken += some
             faults += wrong
+            doubts += doubtful
         print(f"     as it should be: {dict(sorted(taken.items()))}")
-        assert not faults, told(faults)
+        assert not faults and len(doubts) <= DOUBTS, told(faults + doubts)
         check_counters(off, on)
 
 

@@ -9,7 +9,7 @@ from fastpath import attached, fast_lab, links_with, mode, settled
 from networks import OneArmed, Trunk, no_vlans
 from peers import fake_service, two_services
 from support import SECOND_VIP, equal, lab, log_lines, start, stop, wait_for
-from variants import both_xdp
+from variants import both_xdp, own_path
 from vpnlab.bench import Bench
 from vpnlab.net import Namespace, connect, let_native_in
 from vpnlab.topology import CLIENTS_GATEWAY, CLIENTS_NET, INSIDE, OUTSIDE, SNAT, VIP, server_address
@@ -35,6 +35,7 @@ def wait_links(bench: Bench, how: str, wanted: set[str]) -> None:
         equal(links_with(bench.topology.lb, how), wanted, f"links with a {how} program")
 
 
+@own_path
 def test_auto() -> None:
     """By itself ikelb takes XDP in the driver only where the cables' other ends take what is redirected to them: not for
     veth pairs without GRO, nor if one of several interfaces is not fit for it. What it has chosen works."""

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from support import all_connected, equal, lab, restart, start, stop
+from variants import every_path
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions
@@ -61,21 +62,25 @@ def check_full_nat(family: int) -> None:
         equal(seen_sources(bench), {INSIDE[family]}, "the addresses that the servers saw without `snat`")
 
 
+@every_path
 def test_transparent_v4() -> None:
     """Transparent over IPv4: real clients connect, tunnels carry pings, the servers see the clients' own addresses."""
     check_transparent(4)
 
 
+@every_path
 def test_transparent_v6() -> None:
     """The same over IPv6."""
     check_transparent(6)
 
 
+@every_path
 def test_full_nat_v4() -> None:
     """Full NAT over IPv4: the servers see the address of `snat` and no other; without `snat`, that of the route."""
     check_full_nat(4)
 
 
+@every_path
 def test_full_nat_v6() -> None:
     """The same over IPv6."""
     check_full_nat(6)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from support import all_connected, equal, lab, start, wait_for
+from variants import every_path
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions, Clients
@@ -71,12 +72,14 @@ def check_spread(mode: str, *, keeps_ports: bool = False) -> None:
         equal(len(counts), SERVERS, "servers with clients")
 
 
+@every_path
 def test_cgnat_spread_transparent() -> None:
     """With `spread_nat` 20 clients behind one address connect to all three servers, none of which gets more than 1.5
     times its fair share, and all tunnels carry pings."""
     check_spread("transparent")
 
 
+@every_path
 def test_cgnat_spread_full_nat() -> None:
     """The same with full NAT."""
     check_spread("full-nat")
@@ -97,17 +100,20 @@ def check_pairs(mode: str) -> None:
         print(f"spread_nat, {mode}: 10 hosts with two tunnels each: {sorted(Counter(servers.values()).values())}")
 
 
+@every_path
 def test_tunnel_pairs_transparent() -> None:
     """With `spread_nat`, two tunnels of one host, which share address and ports as a Windows device tunnel and user
     tunnel do, stay on one server, and both carry pings."""
     check_pairs("transparent")
 
 
+@every_path
 def test_tunnel_pairs_full_nat() -> None:
     """The same with full NAT."""
     check_pairs("full-nat")
 
 
+@every_path
 def test_tunnel_pair_conflict() -> None:
     """Ten hosts behind one gateway have a tunnel each. The gateway has given their port 500 to others when each begins
     a second one, so that it looks like another client's until it goes on over 4500, where the first tunnel lives. The

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from support import all_connected, equal, lab, listed_client, start, wait_for
+from variants import every_path
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions, Clients
@@ -64,12 +65,14 @@ def check_mobike(mode: str) -> None:
         equal([n for n, server in bench.servers.items() if server.established()], [home], "servers with an IKE SA")
 
 
+@every_path
 def test_mobike_transparent() -> None:
     """A MOBIKE client changes its address three times: its tunnel goes on with the same server, and ikelb lists it
     under the new address."""
     check_mobike("transparent")
 
 
+@every_path
 def test_mobike_full_nat() -> None:
     """The same with full NAT, where the server sees nothing but another port."""
     check_mobike("full-nat")
@@ -105,27 +108,32 @@ def check_rebinding(mode: str, *, mobike: str = "no", spread: bool = False) -> N
             equal(len(server.established()), wanted, f"IKE SAs at server {number}")
 
 
+@every_path
 def test_rebinding_transparent() -> None:
     """A NAT gateway gives six clients, which know no MOBIKE, other ports: their IKE reaches the same server and their
     tunnels carry pings again."""
     check_rebinding("transparent")
 
 
+@every_path
 def test_rebinding_full_nat() -> None:
     """The same with full NAT."""
     check_rebinding("full-nat")
 
 
+@every_path
 def test_rebinding_spread() -> None:
     """The same where the six are spread over servers, so that their address tells nothing."""
     check_rebinding("transparent", spread=True)
 
 
+@every_path
 def test_rebinding_spread_full_nat() -> None:
     """The same with full NAT."""
     check_rebinding("full-nat", spread=True)
 
 
+@every_path
 def test_rebinding_mobike() -> None:
     """The same for clients with MOBIKE, which find out by DPD and tell their servers."""
     check_rebinding("transparent", mobike="yes", spread=True)

@@ -6,6 +6,7 @@ from typing import Any
 import messages
 from peers import Datagram, FakeServers, Port, client_ports, fake_service, handshake
 from support import equal, lab, listed_client, start, wait_for
+from variants import every_path
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
 
@@ -89,12 +90,14 @@ def check_followed(mode: str) -> None:
             assert moved["roams"] >= 1, f"the move is not counted: {moved}"
 
 
+@every_path
 def test_session_followed_transparent() -> None:
     """A message with the full SPI pair from another address reaches the session's server; the old path stays until the
     server has answered on the new one, and then the new one carries ESP, too."""
     check_followed("transparent")
 
 
+@every_path
 def test_session_followed_full_nat() -> None:
     """The same with full NAT."""
     check_followed("full-nat")
@@ -116,6 +119,7 @@ def test_half_a_pair_moves_nothing() -> None:
         assert right < len(OWNERS), "half a pair was enough to reach each session's server"
 
 
+@every_path
 def test_replays_move_nothing() -> None:
     """A message of a session sent again from a hundred other addresses: the owner keeps server and path, and what the
     server sends it still arrives; also where the server, as it must with what it takes for a repetition, answers as
@@ -154,6 +158,7 @@ def check_owner(peers: Peers, session: Session) -> None:
     peers.reach(session, got, messages.esp(b"to the owner"), session.client)
 
 
+@every_path
 def test_rekeyed_session_followed() -> None:
     """An IKE SA that was rekeyed goes on under a new, unrelated SPI pair, first seen on its old path, and the server
     may be its initiator: it is followed by the new pair as by the first."""
@@ -191,12 +196,14 @@ def check_esp_followed(mode: str) -> None:
         assert right < len(OWNERS), "ESP of nobody was always taken to the session's server"
 
 
+@every_path
 def test_esp_followed_transparent() -> None:
     """ESP from another port of the same address, as after a NAT's rebinding, reaches the server that knows its SPI; ESP
     with another SPI tells nothing."""
     check_esp_followed("transparent")
 
 
+@every_path
 def test_esp_followed_full_nat() -> None:
     """The same with full NAT."""
     check_esp_followed("full-nat")

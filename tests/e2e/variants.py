@@ -22,5 +22,12 @@ def every_path(test: F) -> F:
     return test
 
 
-both_xdp = variants("generic", "native")
-"""The test is about the fast path: it is run with XDP on sk_buffs and in the driver."""
+def own_path(test: F) -> F:
+    """The test says itself which fast path it wants."""
+    setattr(test, "own_path", True)
+    return test
+
+
+def both_xdp(test: F) -> F:
+    """The test is about the fast path: it is run with XDP on sk_buffs and in the driver."""
+    return own_path(variants("generic", "native")(test))
