@@ -1,0 +1,57 @@
+"""The machine: facts about it for the report, and what the benchmark asks of it."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vpnlab.balancer import binary
+
+AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
+CORE = 1  # of the benchmark itself
+
+
+def facts() -> dict[str, str]:
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": cpu[1] if cpu else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory:.0f} GiB",
+        "kernel": platform.release(),
+        "virtualised": _output(["systemd-detect-virt", "--vm"]) or "unknown",
+        "ikelb": _output([str(binary()), "version"]).removeprefix("ikelb "),
+        "nginx": _version("nginx"),
+        "pen": _version("pen"),
+        "nftables": _version("nftables"),
+    }
+
+
+def _version(package: str) -> str:
+    return _output(["dpkg-query", "-W", "-f=${Version}", package])
+
+
+def _output(argv: list[str]) -> str:
+    """What a program says on its first line; nothing if it is missing."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip().splitlines()[0]
+    except (FileNotFoundError, IndexError):
+        return ""
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """While it is open, this process keeps off the core that is measured, and the scheduler takes the generator for
+    what it is: SCHED_IDLE holds only among processes of one group, and autogrouping makes a group of each session."""
+    old = AUTOGROUP.read_text() if AUTOGROUP.exists() else None
+    os.sched_setaffinity(0, {CORE})
+    if old is not None:
+        AUTOGROUP.write_text("0")
+    try:
+        yield
+    finally:
+        if old is not None:
+            AUTOGROUP.write_text(old)
