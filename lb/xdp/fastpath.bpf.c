@@ -6,35 +6,15 @@
  * Addresses are rewritten, the TTL is decremented, checksums follow (RFC 1624), the kernel's routes say where
  * to. Identification, DF, TOS and flow label stay.
  */
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/udp.h>
-
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
+#include "lb/xdp/checksum.bpf.h"
 #include "lb/xdp/layout.h"
+#include "lb/xdp/packet.bpf.h"
 
-#define AF_INET       2
-#define AF_INET6      10
-#define NATT_PORT     4500
-#define ESP_LEN_MIN   8    /* as the slow path has it: ike/classify.h */
-#define KEEPALIVE     0xff /* RFC 3948 section 2.3 */
-#define FRAGMENT_MASK 0x3fff
-#define MAPPED        bpf_htonl(0xffff)
-#define CHUNK         64 /* bytes of a checksum at a time */
-#define CHUNKS_MAX    144
-#define SUM_MASK      0xffffffffffff
-#define OFFSET_MAX    128 /* of the UDP header in a frame */
-#define VLAN_ID_MASK  0xfff
-#define VLAN_LEN      4
-#define AHEAD_MAX     1000 /* ticks */
+#define AF_INET     2
+#define AF_INET6    10
+#define ESP_LEN_MIN 8    /* as the slow path has it: ike/classify.h */
+#define KEEPALIVE   0xff /* RFC 3948 section 2.3 */
+#define AHEAD_MAX   1000 /* ticks */
 
 const volatile __u32 slots = 1;
 const volatile __u64 seed = 0;
@@ -103,37 +83,6 @@ struct {
     __type(value, struct xdp_exit_slot);
 } ikelb_exits SEC(".maps");
 
-/* A packet as it is being looked at; the pointers are into the packet. */
-struct datagram {
-    void *end;
-    struct ethhdr *eth;
-    bool is_ipv4;
-    struct iphdr *ip; /* one of the two */
-    struct ipv6hdr *ip6;
-    struct udphdr *udp;
-    __u64 src[2];
-    __u64 dst[2];
-    __u32 vlan;    /* the tag in the packet; 0: none */
-    __u32 payload; /* bytes */
-    __u32 now;     /* ticks */
-};
-
-struct vlan {
-    __be16 tag;
-    __be16 protocol;
-};
-
-/* The kernel gives the packet's place as integers. */
-static __always_inline void *data_of(const struct xdp_md *ctx)
-{
-    return (void *)(long)ctx->data; /* NOLINT(performance-no-int-to-ptr) */
-}
-
-static __always_inline void *end_of(const struct xdp_md *ctx)
-{
-    return (void *)(long)ctx->data_end; /* NOLINT(performance-no-int-to-ptr) */
-}
-
 static __always_inline int pass(enum xdp_pass reason)
 {
     const __u32 key = reason;
@@ -142,77 +91,6 @@ static __always_inline int pass(enum xdp_pass reason)
     if (count)
         ++*count;
     return XDP_PASS;
-}
-
-/* IPv4's header without options, of a datagram that is whole. */
-static __always_inline bool read_ipv4(struct datagram *d, void *at)
-{
-    struct iphdr *ip = at;
-
-    if ((void *)(ip + 1) > d->end || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP ||
-        ip->frag_off & bpf_htons(FRAGMENT_MASK))
-        return false;
-    d->is_ipv4 = true;
-    d->ip = ip;
-    d->udp = (struct udphdr *)(ip + 1);
-    d->src[0] = d->dst[0] = 0;
-    d->src[1] = (__u64)ip->saddr << 32 | MAPPED;
-    d->dst[1] = (__u64)ip->daddr << 32 | MAPPED;
-    return (void *)(d->udp + 1) <= d->end && bpf_ntohs(ip->tot_len) == sizeof *ip + bpf_ntohs(d->udp->len);
-}
-
-static __always_inline bool read_ipv6(struct datagram *d, void *at)
-{
-    struct ipv6hdr *ip6 = at;
-
-    if ((void *)(ip6 + 1) > d->end || ip6->version != 6 || ip6->nexthdr != IPPROTO_UDP)
-        return false;
-    d->ip6 = ip6;
-    d->udp = (struct udphdr *)(ip6 + 1);
-    __builtin_memcpy(d->src, &ip6->saddr, sizeof d->src);
-    __builtin_memcpy(d->dst, &ip6->daddr, sizeof d->dst);
-    return (void *)(d->udp + 1) <= d->end && ip6->payload_len == d->udp->len;
-}
-
-/* A frame that was cut off goes nowhere. What the first buffer does not hold may be in others. */
-static __always_inline bool is_whole(struct xdp_md *ctx, const struct datagram *d)
-{
-    const __u64 len = (__u64)((void *)d->udp - (void *)d->eth) + bpf_ntohs(d->udp->len);
-
-    return len <= (__u64)(d->end - (void *)d->eth) || len <= bpf_xdp_get_buff_len(ctx);
-}
-
-/* A UDP datagram of port 4500 whose lengths agree; at most one VLAN tag. */
-static __always_inline bool read_datagram(struct xdp_md *ctx, struct datagram *d)
-{
-    void *at = data_of(ctx);
-    struct ethhdr *eth = at;
-    bool found = false;
-
-    d->end = end_of(ctx);
-    at = eth + 1;
-    if (at > d->end)
-        return false;
-    d->eth = eth;
-    __be16 protocol = eth->h_proto;
-    if (protocol == bpf_htons(ETH_P_8021Q)) {
-        struct vlan *vlan = at;
-        at = vlan + 1;
-        if (at > d->end)
-            return false;
-        d->vlan = bpf_ntohs(vlan->tag) & VLAN_ID_MASK;
-        protocol = vlan->protocol;
-        if (d->vlan == 0)
-            return false;
-    }
-    if (protocol == bpf_htons(ETH_P_IP))
-        found = read_ipv4(d, at);
-    else if (protocol == bpf_htons(ETH_P_IPV6))
-        found = read_ipv6(d, at);
-    if (!found || (d->udp->dest != bpf_htons(NATT_PORT) && d->udp->source != bpf_htons(NATT_PORT)))
-        return false;
-    d->payload = bpf_ntohs(d->udp->len) - sizeof *d->udp;
-    return d->payload >= 1 && d->payload <= 0xffff && is_whole(ctx, d);
 }
 
 static __always_inline struct xdp_entry *find_entry(const struct datagram *d)
@@ -308,130 +186,6 @@ static __always_inline const struct xdp_port *find_port(const struct xdp_md *ctx
     return exit && exit->ifindex == ctx->ingress_ifindex ? port : NULL;
 }
 
-static __always_inline __u64 add64(__u64 sum, __u64 word)
-{
-    return sum + (word & 0xffffffff) + (word >> 32);
-}
-
-/* The Internet checksum's running sum, RFC 1071, over an address. */
-static __always_inline __u64 add_addr(__u64 sum, const __u64 addr[2])
-{
-    return add64(add64(sum, addr[0]), addr[1]);
-}
-
-static __always_inline __u16 fold(__u64 sum)
-{
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (__u16)((sum & 0xffff) + (sum >> 16));
-}
-
-static __always_inline bool is_ipv4_sum_right(const struct iphdr *ip)
-{
-    const __u16 *words = (const __u16 *)ip;
-    __u64 sum = 0;
-
-    for (unsigned i = 0; i < sizeof *ip / sizeof *words; i++)
-        sum += words[i];
-    return fold(sum) == 0xffff;
-}
-
-/* Are so many bytes there? The verifier knows no arithmetic on `end`, so the compiler may not do any. */
-static __always_inline bool has_bytes(const __u8 *at, const __u8 *end, __u32 count)
-{
-    asm volatile("" : "+r"(end));
-    return at + count <= end;
-}
-
-/*
- * The sum over the UDP header and payload; negative if they are in more than one buffer, or too long. Not
- * static: so the verifier looks at it once, by itself.
- */
-__noinline long add_datagram(struct xdp_md *ctx, __u32 offset, __u32 len)
-{
-    __u8 *at = data_of(ctx);
-    const __u8 *end = end_of(ctx);
-    __u64 sum = 0;
-
-    if (offset > OFFSET_MAX)
-        return -1;
-    at += offset;
-    for (int i = 0; i < CHUNKS_MAX && len >= CHUNK; i++) {
-        if (!has_bytes(at, end, CHUNK))
-            return -1;
-        sum += (__u32)bpf_csum_diff(NULL, 0, (__be32 *)at, CHUNK, 0);
-        at += CHUNK;
-        len -= CHUNK;
-    }
-    for (int i = 0; i < CHUNK / 2 && len >= 2; i++) {
-        if (!has_bytes(at, end, 2))
-            return -1;
-        sum += *(__u16 *)at;
-        at += 2;
-        len -= 2;
-    }
-    if (len == 1 && has_bytes(at, end, 1)) {
-        sum += bpf_htons((__u16)(*at << 8)); /* as if a zero byte followed */
-        len = 0;
-    }
-    return len ? -1 : (long)(sum & SUM_MASK);
-}
-
-/* What is to be written into the packet. */
-struct rewrite {
-    __u64 src[2];
-    __u64 dst[2];
-    __be16 src_port;
-    __be16 dst_port;
-    __u16 check; /* of UDP */
-};
-
-/*
- * The new UDP checksum. The stack of this machine may have left it to the hardware, where a packet comes from
- * a veth peer or a virtual machine: then the field has the sum of the pseudo header only, not complemented.
- * What leaves natively must be finished here; a packet that stays an sk_buff is finished by whoever finishes
- * sk_buffs. False if it cannot be told.
- */
-static __always_inline bool find_check(struct xdp_md *ctx, const struct datagram *d, struct rewrite *r,
-                                       bool is_generic)
-{
-    const __u16 check = d->udp->check;
-    const __u64 addrs = add_addr(add_addr(0, d->src), d->dst);
-    const __u64 new_addrs = add_addr(add_addr(0, r->src), r->dst);
-    const __u64 rest = (__u64)bpf_htons(IPPROTO_UDP) + d->udp->len;
-    /* IPv4's mapped form adds words of 0xffff only, which are nothing in this arithmetic. */
-    const __u16 pseudo = fold(addrs + rest);
-    const __u16 new_pseudo = fold(new_addrs + rest);
-    long sum;
-
-    r->check = 0;
-    if (check == 0)
-        return d->is_ipv4; /* RFC 8200 section 8.1: IPv6 has no UDP without a checksum */
-    if (check == pseudo) {
-        if (!is_generic && d->is_ipv4)
-            return true; /* RFC 3948 section 2.1: zero is right for ESP over IPv4 */
-        sum = add_datagram(ctx, (__u32)((void *)d->udp - (void *)d->eth), bpf_ntohs(d->udp->len));
-        if (sum < 0)
-            return false;
-        const bool is_finished = fold((__u64)sum + pseudo) == 0xffff;
-        if (!is_finished) {
-            /* The sum has the old ports and the old check in it. */
-            const __u64 without = (__u64)sum + (__u16)~check + (__u16)~d->udp->source + (__u16)~d->udp->dest +
-                                  r->src_port + r->dst_port;
-            r->check = is_generic ? new_pseudo : (__u16)~fold(without + new_pseudo);
-            if (r->check == 0)
-                r->check = 0xffff;
-            return true;
-        }
-    }
-    r->check = (__u16)~fold((__u64)(__u16)~check + (__u16)~pseudo + new_pseudo + (__u16)~d->udp->source +
-                            (__u16)~d->udp->dest + r->src_port + r->dst_port);
-    if (r->check == 0)
-        r->check = 0xffff;
-    return true;
-}
-
 static __always_inline void fill_rewrite(const struct datagram *d, const struct xdp_entry *entry,
                                          const struct xdp_place *place, const struct xdp_source *source,
                                          struct rewrite *r)
@@ -522,44 +276,6 @@ static __always_inline void write_datagram(const struct datagram *d, const struc
     d->udp->source = r->src_port;
     d->udp->dest = r->dst_port;
     d->udp->check = r->check;
-}
-
-/* Makes room for another Ethernet header, with the tag of the next hop's VLAN or none, and finds the datagram
- * again. False if there is no room, and nothing has changed. */
-static __always_inline bool make_link(struct xdp_md *ctx, struct datagram *d, __u16 vlan)
-{
-    if (d->vlan == 0 && vlan && bpf_xdp_adjust_head(ctx, -VLAN_LEN))
-        return false;
-    if (d->vlan && vlan == 0 && bpf_xdp_adjust_head(ctx, VLAN_LEN))
-        return false;
-    d->end = end_of(ctx);
-    d->eth = data_of(ctx);
-    void *at = d->eth + 1;
-    if (vlan)
-        at += sizeof(struct vlan);
-    if (d->is_ipv4) {
-        d->ip = at;
-        d->udp = (struct udphdr *)(d->ip + 1);
-    } else {
-        d->ip6 = at;
-        d->udp = (struct udphdr *)(d->ip6 + 1);
-    }
-    return (void *)(d->udp + 1) <= d->end; /* it is there: it was before */
-}
-
-static __always_inline void write_link(const struct datagram *d, const struct bpf_fib_lookup *fib, __u16 vlan)
-{
-    const __be16 protocol = d->is_ipv4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
-
-    __builtin_memcpy(d->eth->h_dest, fib->dmac, ETH_ALEN);
-    __builtin_memcpy(d->eth->h_source, fib->smac, ETH_ALEN);
-    d->eth->h_proto = protocol;
-    if (vlan) {
-        struct vlan *tag = (struct vlan *)(d->eth + 1);
-        d->eth->h_proto = bpf_htons(ETH_P_8021Q);
-        tag->tag = bpf_htons(vlan);
-        tag->protocol = protocol;
-    }
 }
 
 static __always_inline void count_packet(const struct xdp_entry *entry, __u32 payload)
