@@ -19,6 +19,7 @@ from machine import CORE, facts, prepared  # noqa: E402
 from memory import measure_memory  # noqa: E402
 from results import Rates, Results, save  # noqa: E402
 from results import load as load_results  # noqa: E402
+from network import clean  # noqa: E402
 from rounds import measure_rounds, progress, running  # noqa: E402
 from sessions import measure_new_flows  # noqa: E402
 from state import measure_state  # noqa: E402
@@ -159,6 +160,7 @@ def main() -> int:
             results = load_results(options.results)
         else:
             with Interruptible(), prepared():
+                clean([*(kind.key for kind in KINDS), "state"])
                 results = Bench(options).run()
     except Interrupted as interrupted:
         return interrupted.exit_status

@@ -11,6 +11,7 @@ from pathlib import Path
 from vpnlab.balancer import binary
 
 AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
+REMEMBERED = Path("/run/ikelb-bench.autogroup")  # what it was before, should this end by SIGKILL
 CORE = 1  # of the benchmark itself
 
 
@@ -46,12 +47,14 @@ def _output(argv: list[str]) -> str:
 def prepared() -> Iterator[None]:
     """While it is open, this process keeps off the core that is measured, and the scheduler takes the generator for
     what it is: SCHED_IDLE holds only among processes of one group, and autogrouping makes a group of each session."""
-    old = AUTOGROUP.read_text() if AUTOGROUP.exists() else None
     os.sched_setaffinity(0, {CORE})
-    if old is not None:
+    if AUTOGROUP.exists():
+        if not REMEMBERED.exists():
+            REMEMBERED.write_text(AUTOGROUP.read_text())
         AUTOGROUP.write_text("0")
     try:
         yield
     finally:
-        if old is not None:
-            AUTOGROUP.write_text(old)
+        if REMEMBERED.exists():
+            AUTOGROUP.write_text(REMEMBERED.read_text())
+            REMEMBERED.unlink()

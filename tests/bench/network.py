@@ -14,12 +14,13 @@ does, whether or not there is an XDP program on them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from vpnlab import workspace
 from vpnlab.net import Namespace, connect
 from vpnlab.topology import CLIENTS_GATEWAY, HOST_SETTINGS, INSIDE, SNAT, Topology, server_address
 from vpnlab.workspace import Workspace
@@ -62,9 +63,9 @@ class Way:
 class Site:
     """A network with its sinks, for one forwarder. Several live side by side under different tags."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self.network = Cables(workspace, clients=1, servers=1)
+    def __init__(self, space: Workspace) -> None:
+        self.workspace = space
+        self.network = Cables(space, clients=1, servers=1)
         self.lb = self.network.lb
         clients, server = self.network.clients, self.network.servers[1]
         connect(clients, "direct", server, "direct")
@@ -94,8 +95,14 @@ class Site:
 @contextmanager
 def site(tag: str) -> Iterator[Site]:
     """A site of its own workspace; at the end, however it comes, nothing of it is left."""
-    with Workspace(f"b{tag}") as workspace:
-        yield Site(workspace)
+    with Workspace(f"b{tag}") as space:
+        yield Site(space)
+
+
+def clean(tags: Iterable[str]) -> None:
+    """Removes what an earlier run that could not end in order has left of these sites."""
+    for tag in tags:
+        workspace.clean(f"b{tag}")
 
 
 def _mac(namespace: Namespace, interface: str) -> str:

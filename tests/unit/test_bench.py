@@ -14,6 +14,8 @@ sys.path[:0] = [str(ROOT / "lab"), str(ROOT / "tests/bench")]
 import bench  # noqa: E402
 import chart  # noqa: E402
 import document  # noqa: E402
+import load  # noqa: E402
+import quiet  # noqa: E402
 import results  # noqa: E402
 import stats  # noqa: E402
 import tables  # noqa: E402
@@ -75,6 +77,26 @@ class Stats(unittest.TestCase):
         self.assertEqual(stats.bound(counts, 0.998), 0.001)
         self.assertEqual(stats.bound(counts, 0.999), 0.01)
         self.assertEqual(stats.bound(counts, 1.0), float("inf"))
+
+
+class Quiet(unittest.TestCase):
+    BEFORE = quiet.Times(run=1.0, waited=2.0, softirqd=3.0)
+
+    def others(self, waited: float, run: float = 0, forwarder_waited: float = 0, shared: bool = True) -> float:
+        after = quiet.Times(1.0 + run, 2.0 + forwarder_waited, 3.0)
+        return quiet.others(load.Outcome(1, 1, 0, 2.0, waited), self.BEFORE, after, shared)
+
+    def test_the_forwarder_is_nobody_else(self) -> None:
+        self.assertEqual(self.others(waited=1.5, run=1.5), 0)
+
+    def test_who_is_not_known_is(self) -> None:
+        self.assertAlmostEqual(self.others(waited=1.5, run=0.5), 0.5)
+
+    def test_on_a_core_of_its_own_the_forwarder_is_no_excuse(self) -> None:
+        self.assertAlmostEqual(self.others(waited=0.5, run=1.9, shared=False), 0.25)
+
+    def test_a_forwarder_that_waits_waits_for_others(self) -> None:
+        self.assertAlmostEqual(self.others(waited=0.0, run=1.0, forwarder_waited=0.2), 0.1)
 
 
 class Tables(unittest.TestCase):
