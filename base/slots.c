@@ -4,31 +4,57 @@
 
 #include "base/pages.h"
 
-/* `older` of a slot that is not in the age list. No index comes near: there are at most 2^31 slots. */
-#define SLOT_FREE      (UINT32_MAX - 1)
-#define SLOT_CONFIRMED (UINT32_MAX - 2)
+/*
+ * A slot is four bytes: what it is, in its two highest bits, and a number with it. A free one has the next
+ * free one's index, or LINK_NONE; an unconfirmed one has its node in the list of age. Only unconfirmed slots
+ * have a node, since they alone are in order, and they are few.
+ */
+#define KIND_MASK        (UINT32_C(3) << 30)
+#define KIND_FREE        (UINT32_C(0) << 30)
+#define KIND_CONFIRMED   (UINT32_C(1) << 30)
+#define KIND_UNCONFIRMED (UINT32_C(2) << 30)
+#define LINK_NONE        (~KIND_MASK)
+#define SLOTS_MAX        LINK_NONE
 
-struct slot {
+/* Nodes are named by index, too; SLOT_NONE ends a list. */
+struct slot_node {
     uint32_t older;
-    uint32_t younger; /* of a free slot: the next free one */
+    uint32_t younger; /* of a free node: the next free one */
+    uint32_t slot;
 };
+
+static uint32_t kind_of(const struct slots *s, uint32_t index)
+{
+    return s->slots[index] & KIND_MASK;
+}
+
+static uint32_t node_of(const struct slots *s, uint32_t index)
+{
+    return s->slots[index] & ~KIND_MASK;
+}
 
 int slots_init(struct slots *s, uint32_t capacity, uint32_t unconfirmed_max)
 {
     *s = (struct slots){
-        .slots = pages_alloc(capacity, sizeof(struct slot)),
+        .slots = pages_alloc(capacity, sizeof *s->slots),
+        .nodes = pages_alloc(unconfirmed_max ? unconfirmed_max : 1, sizeof *s->nodes),
         .capacity = capacity,
         .unconfirmed_max = unconfirmed_max,
-        .free_head = SLOT_NONE,
+        .free_head = LINK_NONE,
+        .free_node = SLOT_NONE,
         .oldest = SLOT_NONE,
         .youngest = SLOT_NONE,
     };
-    return s->slots ? 0 : -ENOMEM;
+    if (s->slots && s->nodes && capacity <= SLOTS_MAX)
+        return 0;
+    slots_deinit(s);
+    return -ENOMEM;
 }
 
 void slots_deinit(struct slots *s)
 {
     pages_free(s->slots, s->capacity, sizeof *s->slots);
+    pages_free(s->nodes, s->unconfirmed_max ? s->unconfirmed_max : 1, sizeof *s->nodes);
     *s = (struct slots){0};
 }
 
@@ -37,29 +63,54 @@ bool slots_has_room(const struct slots *s, bool confirmed)
     return s->count < s->capacity && (confirmed || s->unconfirmed < s->unconfirmed_max);
 }
 
-static void append(struct slots *s, uint32_t index)
+/* Puts a node at the young end of the list. */
+static void append(struct slots *s, uint32_t node)
 {
-    s->slots[index] = (struct slot){.older = s->youngest, .younger = SLOT_NONE};
+    s->nodes[node].older = s->youngest;
+    s->nodes[node].younger = SLOT_NONE;
     if (s->youngest == SLOT_NONE)
-        s->oldest = index;
+        s->oldest = node;
     else
-        s->slots[s->youngest].younger = index;
-    s->youngest = index;
+        s->nodes[s->youngest].younger = node;
+    s->youngest = node;
+}
+
+static void unlink_node(struct slots *s, uint32_t index)
+{
+    const struct slot_node node = s->nodes[index];
+
+    if (node.older == SLOT_NONE)
+        s->oldest = node.younger;
+    else
+        s->nodes[node.older].younger = node.younger;
+    if (node.younger == SLOT_NONE)
+        s->youngest = node.older;
+    else
+        s->nodes[node.younger].older = node.older;
+}
+
+/* There is a node for each unconfirmed slot that there may be. */
+static void begin_unconfirmed(struct slots *s, uint32_t index)
+{
+    uint32_t node = s->free_node;
+
+    if (node == SLOT_NONE)
+        node = s->untouched_nodes++;
+    else
+        s->free_node = s->nodes[node].younger;
+    s->nodes[node].slot = index;
+    s->slots[index] = KIND_UNCONFIRMED | node;
+    append(s, node);
     s->unconfirmed++;
 }
 
-static void unlink_slot(struct slots *s, uint32_t index)
+static void end_unconfirmed(struct slots *s, uint32_t index)
 {
-    const struct slot slot = s->slots[index];
+    const uint32_t node = node_of(s, index);
 
-    if (slot.older == SLOT_NONE)
-        s->oldest = slot.younger;
-    else
-        s->slots[slot.older].younger = slot.younger;
-    if (slot.younger == SLOT_NONE)
-        s->youngest = slot.older;
-    else
-        s->slots[slot.younger].older = slot.older;
+    unlink_node(s, node);
+    s->nodes[node].younger = s->free_node;
+    s->free_node = node;
     s->unconfirmed--;
 }
 
@@ -69,56 +120,61 @@ uint32_t slots_take(struct slots *s, bool confirmed)
         return SLOT_NONE;
 
     uint32_t index = s->free_head;
-    if (index == SLOT_NONE)
+    if (index == LINK_NONE)
         index = s->untouched++;
     else
-        s->free_head = s->slots[index].younger;
+        s->free_head = s->slots[index] & ~KIND_MASK;
     if (confirmed)
-        s->slots[index].older = SLOT_CONFIRMED;
+        s->slots[index] = KIND_CONFIRMED;
     else
-        append(s, index);
+        begin_unconfirmed(s, index);
     s->count++;
     return index;
 }
 
 void slots_confirm(struct slots *s, uint32_t index)
 {
-    if (s->slots[index].older == SLOT_CONFIRMED)
+    if (kind_of(s, index) == KIND_CONFIRMED)
         return;
-    unlink_slot(s, index);
-    s->slots[index].older = SLOT_CONFIRMED;
+    end_unconfirmed(s, index);
+    s->slots[index] = KIND_CONFIRMED;
 }
 
 void slots_renew(struct slots *s, uint32_t index)
 {
-    if (s->slots[index].older == SLOT_CONFIRMED)
+    if (kind_of(s, index) == KIND_CONFIRMED)
         return;
-    unlink_slot(s, index);
-    append(s, index);
+    unlink_node(s, node_of(s, index));
+    append(s, node_of(s, index));
 }
 
 bool slots_is_used(const struct slots *s, uint32_t index)
 {
-    return index < s->untouched && s->slots[index].older != SLOT_FREE;
+    return index < s->untouched && kind_of(s, index) != KIND_FREE;
 }
 
 void slots_release(struct slots *s, uint32_t index)
 {
-    if (s->slots[index].older != SLOT_CONFIRMED)
-        unlink_slot(s, index);
-    s->slots[index] = (struct slot){.older = SLOT_FREE, .younger = s->free_head};
+    if (kind_of(s, index) == KIND_UNCONFIRMED)
+        end_unconfirmed(s, index);
+    s->slots[index] = KIND_FREE | s->free_head;
     s->free_head = index;
     s->count--;
 }
 
+static uint32_t slot_of_node(const struct slots *s, uint32_t node)
+{
+    return node == SLOT_NONE ? SLOT_NONE : s->nodes[node].slot;
+}
+
 uint32_t slots_oldest(const struct slots *s)
 {
-    return s->oldest;
+    return slot_of_node(s, s->oldest);
 }
 
 uint32_t slots_younger(const struct slots *s, uint32_t index)
 {
-    return s->slots[index].younger;
+    return slot_of_node(s, s->nodes[node_of(s, index)].younger);
 }
 
 uint32_t slots_next(const struct slots *s, uint32_t *cursor, uint32_t *budget)
@@ -126,7 +182,7 @@ uint32_t slots_next(const struct slots *s, uint32_t *cursor, uint32_t *budget)
     while (*cursor < s->untouched && *budget) {
         const uint32_t index = (*cursor)++;
         --*budget;
-        if (s->slots[index].older != SLOT_FREE)
+        if (kind_of(s, index) != KIND_FREE)
             return index;
     }
     return SLOT_NONE;

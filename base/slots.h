@@ -11,22 +11,25 @@
 
 #define SLOT_NONE UINT32_MAX
 
-struct slot;
+struct slot_node;
 
 /* Visible so that it can be embedded; use the functions. */
 struct slots {
-    struct slot *slots;
+    uint32_t *slots;
+    struct slot_node *nodes; /* the unconfirmed slots' list of age */
     uint32_t capacity;
     uint32_t unconfirmed_max;
     uint32_t untouched; /* slots from here on were never used: their pages cost no memory yet */
     uint32_t free_head;
     uint32_t count;
     uint32_t unconfirmed;
-    uint32_t oldest; /* of the unconfirmed */
+    uint32_t untouched_nodes; /* likewise */
+    uint32_t free_node;
+    uint32_t oldest; /* nodes, of the unconfirmed slots */
     uint32_t youngest;
 };
 
-/* 0 or -ENOMEM. At most 2^31 slots. */
+/* 0 or -ENOMEM. At most 2^30 - 1 slots. */
 int slots_init(struct slots *s, uint32_t capacity, uint32_t unconfirmed_max);
 void slots_deinit(struct slots *s);
 

@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/slots.h"
@@ -54,6 +55,35 @@ static void test_renew(void **state)
     assert_int_equal(slots_oldest(&s), 0);
     assert_int_equal(slots_younger(&s, 2), SLOT_NONE);
     assert_int_equal(s.unconfirmed, 2);
+    slots_deinit(&s);
+}
+
+/* Places in the list of age are given back, however a slot leaves it, and none is used twice. */
+static void test_unconfirmed_come_and_go(void **state)
+{
+    struct slots s;
+
+    (void)state;
+    assert_int_equal(slots_init(&s, 1000, 3), 0);
+    for (uint32_t i = 0; i < 300; i++) {
+        const uint32_t a = slots_take(&s, false), b = slots_take(&s, false), c = slots_take(&s, false);
+        assert_int_equal(slots_take(&s, false), SLOT_NONE);
+        assert_int_equal(slots_oldest(&s), a);
+        assert_int_equal(slots_younger(&s, a), b);
+        assert_int_equal(slots_younger(&s, b), c);
+        slots_confirm(&s, i % 2 ? a : b);
+        slots_release(&s, i % 2 ? b : a);
+        assert_int_equal(slots_oldest(&s), c);
+        slots_release(&s, c);
+        assert_int_equal(slots_oldest(&s), SLOT_NONE);
+        assert_int_equal(s.unconfirmed, 0);
+        assert_int_equal(s.count, i + 1);
+    }
+    slots_deinit(&s);
+    assert_int_equal(slots_init(&s, UINT32_C(1) << 30, 1), -ENOMEM); /* too many to be named */
+    assert_int_equal(slots_init(&s, 4, 0), 0);
+    assert_int_equal(slots_take(&s, false), SLOT_NONE);
+    assert_int_equal(slots_take(&s, true), 0);
     slots_deinit(&s);
 }
 
@@ -197,8 +227,12 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),  cmocka_unit_test(test_renew),  cmocka_unit_test(test_walk_in_slices),
-        cmocka_unit_test(test_is_used), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_renew),
+        cmocka_unit_test(test_unconfirmed_come_and_go),
+        cmocka_unit_test(test_walk_in_slices),
+        cmocka_unit_test(test_is_used),
+        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
