@@ -20,7 +20,7 @@ from memory import measure_memory  # noqa: E402
 from results import Rates, Results, save  # noqa: E402
 from results import load as load_results  # noqa: E402
 from network import clean  # noqa: E402
-from rounds import measure_rounds, progress, running  # noqa: E402
+from rounds import Rounds, progress, running  # noqa: E402
 from sessions import measure_new_flows  # noqa: E402
 from state import measure_state  # noqa: E402
 from tables import everything  # noqa: E402
@@ -96,6 +96,9 @@ class Bench:
     def ikelbs(self) -> list[type[Ikelb]]:
         return [kind for kind in self.kinds if issubclass(kind, Ikelb)]
 
+    def _rounds(self, forwarders: Sequence[Forwarder]) -> Rounds:
+        return Rounds(forwarders, self.options.directions, self.options.rounds, self.options.seconds)
+
     def rates(self) -> None:
         o = self.options
         self.results.main, self.results.own_core = [], []
@@ -103,15 +106,14 @@ class Bench:
             counts = {forwarder.key: forwarder.clients for forwarder in forwarders}
             for payload in o.payload:
                 rates = Rates(f"{payload} bytes of payload, everything on one core", payload, counts)
-                first = payload == o.payload[0]
-                self.results.main.append(measure_rounds(rates, forwarders, o.directions, o.rounds, o.seconds, first))
+                self.results.main.append(self._rounds(forwarders).measure(rates, latency=payload == o.payload[0]))
             processes = [forwarder for forwarder in forwarders if forwarder.in_user_space]
             for forwarder in processes:
                 forwarder.pin(str(CORE))
             if processes:
                 title = f"{o.payload[0]} bytes of payload, the forwarder on a core of its own"
                 rates = Rates(title, o.payload[0], counts)
-                self.results.own_core.append(measure_rounds(rates, processes, o.directions, o.rounds, o.seconds, True))
+                self.results.own_core.append(self._rounds(processes).measure(rates, latency=True))
 
     def scaling(self) -> None:
         o = self.options
@@ -119,7 +121,7 @@ class Bench:
         for clients in o.clients:
             with running(self.of(SCALING), clients) as forwarders:
                 rates = Rates(f"{clients:,} clients", o.payload[0], {each.key: each.clients for each in forwarders})
-                self.results.scaling.append(measure_rounds(rates, forwarders, o.directions, o.rounds, o.seconds))
+                self.results.scaling.append(self._rounds(forwarders).measure(rates))
 
     def memory(self) -> None:
         self.results.memory = measure_memory(self.of(REMEMBERING), self.options.crowd)

@@ -1,7 +1,8 @@
 """Whether the machine was quiet: how much of the cores' time others took while something was measured.
 
-The generator says how long it was ready to run and had to wait. It has the lowest priority, so it waits for the forwarder
-on its core, whose time is known, and for the kernel's ksoftirqd; the rest were others. A forwarder waits for others only.
+The generator says how long it was ready to run and had to wait. It has the lowest priority, so it waits for the
+forwarder on its core, whose time is known, and for the kernel's ksoftirqd; the rest were others. A forwarder waits for
+others only.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from forwarders import Forwarder
 from load import CORE, Load, Outcome
@@ -37,46 +38,55 @@ def running(kinds: Sequence[type[Forwarder]], clients: int) -> Iterator[list[For
         yield forwarders
 
 
-def measure_rounds(rates: Rates, forwarders: Sequence[Forwarder], directions: Sequence[str], rounds: int,
-                   seconds: float, latency: bool = False) -> Rates:
-    """Fills `rates`. With `latency` each closed loop is followed by an open one at half of its rate."""
-    for number in range(rounds):
-        for forwarder in forwarders:
-            forwarder.thaw()
-            for direction in directions:
-                if direction not in forwarder.missing:
-                    _measure(rates, forwarder, direction, seconds, latency)
-            forwarder.freeze()
-        progress(f"  {rates.title}: round {number + 1} of {rounds}")
-    return rates
+class Rounds:
+    """Measures forwarders in turn. With `latency` each closed loop is followed by an open one at half of its rate."""
 
+    def __init__(self, forwarders: Sequence[Forwarder], directions: Sequence[str], rounds: int, seconds: float) -> None:
+        self.forwarders = forwarders
+        self.directions = directions
+        self.rounds = rounds
+        self.seconds = seconds
+        self._retries = 0
 
-def _measure(rates: Rates, forwarder: Forwarder, direction: str, seconds: float, latency: bool) -> None:
-    cell = rates.cell(forwarder.key, direction)
-    load = Load(forwarder.clients, payload=rates.payload, seconds=seconds, window=forwarder.window)
-    outcome, disturbed = _measure_quietly(forwarder, direction, load)
-    cell.rates.append(outcome.rate)
-    cell.lost += outcome.lost
-    cell.disturbed += disturbed
-    if latency:
-        half = min(outcome.rate / 2, PACED_MAX)
-        paced = Load(forwarder.clients, payload=rates.payload, seconds=seconds * LATENCY_SHARE, window=forwarder.window,
-                     rate=half)
-        for bucket, count in _measure_quietly(forwarder, direction, paced)[0].latencies.items():
-            cell.latency[bucket] = cell.latency.get(bucket, 0) + count
+    def measure(self, rates: Rates, latency: bool = False) -> Rates:
+        """Fills `rates`, and returns it."""
+        self._retries = self.rounds * len(self.forwarders)  # A machine that is never quiet must not take for ever.
+        for number in range(self.rounds):
+            for forwarder in self.forwarders:
+                forwarder.thaw()
+                for direction in self.directions:
+                    if direction not in forwarder.missing:
+                        self._measure(rates, forwarder, direction, latency)
+                forwarder.freeze()
+            progress(f"  {rates.title}: round {number + 1} of {self.rounds}")
+        return rates
 
+    def _measure(self, rates: Rates, forwarder: Forwarder, direction: str, latency: bool) -> None:
+        cell = rates.cell(forwarder.key, direction)
+        load = Load(forwarder.clients, payload=rates.payload, seconds=self.seconds, window=forwarder.window)
+        outcome, disturbed = self._quietly(forwarder, direction, load)
+        cell.rates.append(outcome.rate)
+        cell.lost += outcome.lost
+        cell.disturbed += disturbed
+        if latency:
+            half = min(outcome.rate / 2, PACED_MAX)
+            paced = replace(load, seconds=self.seconds * LATENCY_SHARE, rate=half)
+            for bucket, count in self._quietly(forwarder, direction, paced)[0].latencies.items():
+                cell.latency[bucket] = cell.latency.get(bucket, 0) + count
 
-def _measure_quietly(forwarder: Forwarder, direction: str, load: Load) -> tuple[Outcome, bool]:
-    """Measures again while others are at work on the machine, some times; takes the quietest, and says if it was not."""
-    pid = forwarder.process.pid if forwarder.process else None
-    tries: list[tuple[float, Outcome]] = []
-    while len(tries) < TRIES:
-        if tries:
+    def _quietly(self, forwarder: Forwarder, direction: str, load: Load) -> tuple[Outcome, bool]:
+        """Measures again while others are at work on the machine; takes the quietest, and says if it was not quiet."""
+        pid = forwarder.process.pid if forwarder.process else None
+        tries: list[tuple[float, Outcome]] = []
+        while True:
+            outcome, share = measured(lambda: forwarder.measure(direction, load), pid, forwarder.core == CORE)
+            if share <= LIMIT:
+                return outcome, False
+            tries.append((share, outcome))
+            if len(tries) == TRIES or self._retries == 0:
+                break
+            self._retries -= 1
             time.sleep(PAUSE_S)
-        outcome, share = measured(lambda: forwarder.measure(direction, load), pid, forwarder.core == CORE)
-        if share <= LIMIT:
-            return outcome, False
-        tries.append((share, outcome))
-    share, outcome = min(tries, key=lambda each: each[0])
-    progress(f"  {forwarder.name}, {direction}: disturbed, others took {share:.0%} of the time")
-    return outcome, True
+        share, outcome = min(tries, key=lambda each: each[0])
+        progress(f"  {forwarder.name}, {direction}: disturbed, others took {share:.0%} of the time")
+        return outcome, True

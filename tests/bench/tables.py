@@ -131,8 +131,8 @@ def state_text(results: Results) -> str:
     return (
         f"State file with {state.clients:,} clients, a session and two flows each: {state.bytes / 1e6:.0f} MB;\n"
         f"started with it in {state.start_s:.1f} s, saved while running in {saves.median:.1f} s ({saves.low:.1f} to "
-        f"{saves.high:.1f}), ended in {state.end_s:.1f} s.\nLoop lag, 99.9 %, in ms at most:\nidle {milliseconds(state.lag_idle_s)}, while saving "
-        f"{milliseconds(state.lag_saving_s)}, while saving and listing all clients {milliseconds(state.lag_listing_s)}."
+        f"{saves.high:.1f}), ended in {state.end_s:.1f} s.\nLoop lag, 99.9 %, in ms at most:\nidle {milliseconds(state.lag_idle_s)}, "
+        f"while saving {milliseconds(state.lag_saving_s)}, while saving and listing all clients {milliseconds(state.lag_listing_s)}."
     )
 
 
