@@ -66,6 +66,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options.crowd = 20_000 if quick else 100_000  # for memory and loop lag
     if options.only_state:
         options.only = ("state",)
+    if options.write and "rates" not in options.only and not (options.add or options.results):
+        parser.error("--write: the document begins with the rates; measure them, too, or --add to those of the latest run")
     return options
 
 
@@ -170,6 +172,9 @@ def main() -> int:
         print(f"tests/bench/run: {error}", file=sys.stderr)
         return 1
     print(show(results))
+    if options.write and not results.main:
+        print("tests/bench/run: no rates, so nothing is written", file=sys.stderr)
+        return 1
     if options.write:
         document.write(results, ROOT)
     return 0

@@ -43,7 +43,7 @@ def _kernel_memory(forwarder: Forwarder) -> tuple[str, Callable[[bool], int]]:
         return "BPF maps, whole", lambda with_clients: _map_bytes(pid) if with_clients else 0
     if forwarder.key == "slow":
         return "none", lambda _: 0
-    return "slab, all", lambda _: _slab_total()
+    return "slab of the machine", lambda _: _slab_total()
 
 
 def _slab_bytes(name: str) -> int:

@@ -62,6 +62,7 @@ class Lag:
     slowest_s: float
     turns: int
     scrapes: int
+    others: float  # the share of the time for which ikelb was ready and others had its core
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """The parts of the benchmark (tests/bench) that measure nothing: figures, tables, the chart, the document."""
 
+import contextlib
+import io
 import sys
 import tempfile
 import unittest
@@ -42,7 +44,7 @@ def example() -> results.Results:
     more.cell("native", "in").rates += [1.01e6]
     more.cell("pen", "in").rates += [1e5]
     few = results.Rates("few", 200, main.clients, cells=main.cells)
-    lag = results.Lag(100_000, 2e5, 0.0025, 0.01, 5000, 20)
+    lag = results.Lag(100_000, 2e5, 0.0025, 0.01, 5000, 20, 0.01)
     return results.Results(machine={"processor": "a"}, names=names, rounds=2, main=[main], scaling=[few, more],
                            memory={"kernel": results.Memory(1000, 5000, 300_000, "slab")}, lag={"native": lag})
 
@@ -201,6 +203,11 @@ class Options(unittest.TestCase):
     def test_what_is_asked_for_goes_first(self) -> None:
         options = bench.parse(["--quick", "--rounds", "9", "--clients", "7", "--direction", "in"])
         self.assertEqual((options.rounds, options.clients, options.directions), (9, [7], ["in"]))
+
+    def test_a_document_without_rates_is_refused(self) -> None:
+        with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
+            bench.parse(["--only", "lag", "--write"])
+        self.assertTrue(bench.parse(["--only", "lag", "--write", "--add"]).write)
 
     def test_only_state(self) -> None:
         self.assertEqual(bench.parse(["--only-state"]).only, ("state",))
