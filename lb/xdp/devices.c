@@ -30,7 +30,6 @@ struct devices {
     struct features *features; /* NULL: the kernel does not tell */
     const struct log *log;
     enum config_fastpath wanted;
-    enum fastpath_mode mode;
     uint64_t tried; /* what was there when native mode was tried last, in vain */
     struct link found[LINKS_MAX];
     size_t found_count;
@@ -64,6 +63,17 @@ static void forget_left(struct maps *maps, size_t i)
     maps->left[i] = maps->left[--maps->left_count];
 }
 
+/* Detaches what an earlier run left, the i-th of it. 0 or -errno; in either case it is forgotten. */
+static int detach_left(struct maps *maps, size_t i)
+{
+    const struct maps_left *left = &maps->left[i];
+    const int err = bpf_xdp_detach((int)left->ifindex,
+                                   flags_of(left->is_generic ? FASTPATH_GENERIC : FASTPATH_NATIVE), NULL);
+
+    forget_left(maps, i);
+    return err;
+}
+
 /* Detaches what an earlier run left on the device in another mode; its descriptor if it is in the same. */
 static int take_left(struct maps *maps, uint32_t ifindex, enum fastpath_mode mode)
 {
@@ -73,8 +83,7 @@ static int take_left(struct maps *maps, uint32_t ifindex, enum fastpath_mode mod
             continue;
         if (left->is_generic == (mode == FASTPATH_GENERIC))
             return left->program_fd;
-        (void)bpf_xdp_detach((int)ifindex, left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
-        forget_left(maps, i);
+        (void)detach_left(maps, i);
         return -1;
     }
     return -1;
@@ -207,7 +216,7 @@ static bool attach_all(struct devices *d, enum fastpath_mode mode)
  * Some drivers can only once a program is attached; what was in vain is not tried again before something
  * changes.
  */
-static enum fastpath_mode settle(struct devices *d)
+static void settle(struct devices *d)
 {
     make_plan(d, FASTPATH_NATIVE);
     const uint64_t fingerprint = plan_fingerprint(&d->plan);
@@ -216,11 +225,10 @@ static enum fastpath_mode settle(struct devices *d)
         ask_features(d);
         make_plan(d, FASTPATH_NATIVE);
         if (all && plan_can_send(&d->plan))
-            return FASTPATH_NATIVE;
+            return;
         d->tried = fingerprint;
     }
     (void)attach_all(d, FASTPATH_GENERIC);
-    return FASTPATH_GENERIC;
 }
 
 static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
@@ -270,12 +278,8 @@ static void tell(struct devices *d, size_t before_count)
 static void remove_rest(struct devices *d)
 {
     for (size_t i = d->maps->left_count; i > 0; i--)
-        if (!find_device(d, d->maps->left[i - 1].ifindex)) {
-            const struct maps_left *left = &d->maps->left[i - 1];
-            (void)bpf_xdp_detach((int)left->ifindex,
-                                 left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
-            forget_left(d->maps, i - 1);
-        }
+        if (!find_device(d, d->maps->left[i - 1].ifindex))
+            (void)detach_left(d->maps, i - 1);
 }
 
 void devices_refresh(struct devices *d, bool links_have_changed)
@@ -293,10 +297,9 @@ void devices_refresh(struct devices *d, bool links_have_changed)
     d->found_count = (size_t)found;
     ask_features(d);
     if (d->wanted == CONFIG_FASTPATH_AUTO) {
-        d->mode = settle(d);
+        settle(d);
     } else {
-        d->mode = d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC;
-        (void)attach_all(d, d->mode);
+        (void)attach_all(d, d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC);
     }
     const int err = ways_write(d->maps->ports, d->maps->exits, &d->plan);
     if (err)
@@ -333,12 +336,10 @@ void devices_destroy(struct devices *d, bool leave)
 void devices_clean(struct maps *maps, const struct log *log)
 {
     while (maps->left_count) {
-        const struct maps_left *left = &maps->left[maps->left_count - 1];
-        const int err = bpf_xdp_detach((int)left->ifindex,
-                                       left->is_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
+        const uint32_t ifindex = maps->left[maps->left_count - 1].ifindex;
+        const int err = detach_left(maps, maps->left_count - 1);
         if (err)
-            log_warn(log, "fast path: cannot remove what an earlier run has left on device %u: %s",
-                     left->ifindex, err_text(err));
-        forget_left(maps, maps->left_count - 1);
+            log_warn(log, "fast path: cannot remove what an earlier run has left on device %u: %s", ifindex,
+                     err_text(err));
     }
 }

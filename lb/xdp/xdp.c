@@ -4,7 +4,6 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/err.h"
 #include "lb/xdp/adoption.h"
@@ -33,7 +32,7 @@ struct xdp {
     struct devices *devices;
     uint64_t now_ms;      /* as of the last xdp_tick() */
     uint32_t now;         /* the same in ticks */
-    size_t next_route;    /* the server to ask the route of next; SIZE_MAX: done */
+    size_t next_route;    /* the server to ask the route of next; from the count on: done */
     unsigned turn;        /* of xdp_tick() */
     uint64_t unforwarded; /* packets that passed up because forwarding is off, when last looked at */
 };
