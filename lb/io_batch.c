@@ -60,16 +60,16 @@ void io_batch_destroy(struct io_batch *batch)
     free(batch);
 }
 
-int io_batch_receive(struct io_batch *batch, int fd)
+int io_batch_receive(struct io_batch *batch, int fd, int most)
 {
     int n;
 
-    for (int i = 0; i < IO_BATCH_SIZE; i++) {
+    for (int i = 0; i < most; i++) {
         batch->rx[i].msg_hdr.msg_namelen = sizeof batch->in[i].from;
         batch->rx[i].msg_hdr.msg_controllen = sizeof batch->in[i].control;
     }
     do
-        n = recvmmsg(fd, batch->rx, IO_BATCH_SIZE, MSG_DONTWAIT, NULL);
+        n = recvmmsg(fd, batch->rx, (unsigned)most, MSG_DONTWAIT, NULL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;

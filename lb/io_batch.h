@@ -25,8 +25,9 @@ struct io_batch;
 struct io_batch *io_batch_create(void);
 void io_batch_destroy(struct io_batch *batch);
 
-/* Receives up to IO_BATCH_SIZE datagrams. Their number, or 0 if there are none now or -errno. */
-int io_batch_receive(struct io_batch *batch, int fd);
+/* Receives up to `most` datagrams, IO_BATCH_SIZE at most. Their number, or 0 if there are none now or -errno.
+ */
+int io_batch_receive(struct io_batch *batch, int fd, int most);
 
 /*
  * The i-th datagram received: data, len, src, tos and ttl of *packet, and dst if the socket tells it. The
