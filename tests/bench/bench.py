@@ -12,10 +12,10 @@ sys.path.insert(0, str(ROOT / "lab"))
 
 import document  # noqa: E402
 from flood import measure_flood  # noqa: E402
-from forwarders import Conntrack, Floor, Forwarder, Kernel, Nginx, Pen, Stateless  # noqa: E402
+from forwarders import Bare, BarePacket, Conntrack, Floor, Forwarder, Kernel, Nginx, Pen, Stateless  # noqa: E402
 from ikelb import Generic, Ikelb, Native, accepts  # noqa: E402
 from lag import measure_lag  # noqa: E402
-from machine import CORE, facts, prepared  # noqa: E402
+from machine import CORE, facts, memory_read_ns, prepared  # noqa: E402
 from memory import measure_memory  # noqa: E402
 from results import Rates, Results, save  # noqa: E402
 from results import load as load_results  # noqa: E402
@@ -28,7 +28,7 @@ from vpnlab.shell import LabError  # noqa: E402
 from vpnlab.workspace import Interrupted, Interruptible  # noqa: E402
 
 RESULTS = ROOT / "build/bench/results.json"
-KINDS: list[type[Forwarder]] = [Floor, Kernel, Stateless, Conntrack, Nginx, Pen, Ikelb, Generic, Native]
+KINDS: list[type[Forwarder]] = [Floor, Kernel, Stateless, Conntrack, Nginx, Pen, Bare, BarePacket, Ikelb, Generic, Native]
 SCALING = ("kernel", "conntrack", "slow", "generic", "native")
 REMEMBERING = ("conntrack", "nginx", "pen", "slow", "generic", "native")
 NEW_FLOWS = ("conntrack", "nginx", "pen", "slow")
@@ -119,7 +119,7 @@ class Bench:
 
     def scaling(self) -> None:
         o = self.options
-        self.results.scaling = []
+        self.results.scaling, self.results.reads = [], [memory_read_ns(clients) for clients in o.clients]
         for clients in o.clients:
             with running(self.of(SCALING), clients) as forwarders:
                 rates = Rates(f"{clients:,} clients", o.payload[0], {each.key: each.clients for each in forwarders})

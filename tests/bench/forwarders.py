@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from load import CLIENT_PORT, CORE, WINDOW, Load, Outcome, Route, send
-from network import SERVER, Site, crowd_address
+from network import ROOT, SERVER, Site, crowd_address, mac
 from vpnlab.processes import Process
 from vpnlab.shell import LabError
 from vpnlab.topology import VIP
@@ -15,6 +15,7 @@ from vpnlab.topology import VIP
 OPEN_SECONDS = 30.0
 OPEN_TRIES = 3
 BUFFER_PER_PACKET = 4352  # what a packet in a page of its own takes of a socket's buffer
+BARE = ROOT / "build/bench/bare"
 
 
 class Forwarder:
@@ -231,6 +232,36 @@ class Pen(Forwarder):
         self.window = min(WINDOW, _sysctl("net/core/rmem_default") // BUFFER_PER_PACKET)
         self.process = self._run(["pen", "-f", "-U", "-c", limit, "-x", limit, f"{VIP[4]}:4500", f"{SERVER}:4500"])
         self._wait_listening()
+
+
+class Bare(Forwarder):
+    key = "bare"
+    name = "bare socket loop"
+    what = "UDP in, raw socket out, 64 packets a system call; looks at nothing: what ikelb's slow path cannot go below"
+    in_user_space = True
+    missing = ("out",)
+    limits = ("not measured from server to clients: it knows no way back",)
+    output = "raw"
+
+    def start(self) -> None:
+        arguments = [str(BARE), self.output, VIP[4], SERVER, *self._next_hop()]
+        self.window = min(WINDOW, _sysctl("net/core/rmem_max") // BUFFER_PER_PACKET)
+        self.process = self._run(arguments)
+        self._wait_listening()
+
+    def _next_hop(self) -> Sequence[str]:
+        return ()
+
+
+class BarePacket(Bare):
+    key = "barepacket"
+    name = "bare, packet socket"
+    what = "the same, out by a packet socket, past routes, firewall rules and queues"
+    limits = ()
+    output = "packet"
+
+    def _next_hop(self) -> Sequence[str]:
+        return ("inside", mac(self.site.network.servers[1], "eth0"))
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:

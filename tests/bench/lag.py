@@ -15,7 +15,7 @@ from typing import Any
 from ikelb import Ikelb, loop_lag, service
 from load import Load
 from network import site
-from quiet import times
+from quiet import times, waited_for_others
 from results import Lag
 from rounds import progress
 from stats import bound
@@ -60,13 +60,13 @@ def _under_load(forwarder: Ikelb, seconds: float) -> Lag:
     load = Load(forwarder.clients, seconds=1.0)
     rates = []
     assert forwarder.process is not None
-    begin, waited = time.monotonic(), times(forwarder.process.pid).waited
+    begin, began = time.monotonic(), times(forwarder.process.pid)
     with scraping(forwarder) as scrapes:
         before = loop_lag(forwarder.ikelb)
         while time.monotonic() < begin + seconds:
             rates += [forwarder.measure(direction, load).rate for direction in ("in", "out")]
         after = loop_lag(forwarder.ikelb)
-    others = (times(forwarder.process.pid).waited - waited) / (time.monotonic() - begin)
+    others = max(waited_for_others(began, times(forwarder.process.pid)), 0.0) / (time.monotonic() - begin)
     counts = {limit: after[limit] - before[limit] for limit in after}
     return Lag(forwarder.clients, sum(rates) / len(rates), bound(counts, 0.999), bound(counts, 1.0),
                int(counts[float("inf")]), len(scrapes), others)

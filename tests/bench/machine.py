@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from load import CORE as LOADED_CORE
+from network import ROOT
 from vpnlab.balancer import binary
 
 AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
 REMEMBERED = Path("/run/ikelb-bench.autogroup")  # what it was before, should this end by SIGKILL
 CORE = 1  # of the benchmark itself
+READS = ROOT / "build/bench/reads"
 
 
 def facts() -> dict[str, str]:
@@ -29,6 +32,12 @@ def facts() -> dict[str, str]:
         "pen": _version("pen"),
         "nftables": _version("nftables"),
     }
+
+
+def memory_read_ns(lines: int) -> float:
+    """How long a read of a cache line takes, anywhere in a table in which so many are in use."""
+    command = ["taskset", "-c", LOADED_CORE, str(READS), str(lines)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _version(package: str) -> str:

@@ -73,18 +73,18 @@ class Site:
             self.lb.run("ethtool", "-K", interface, "gro", "on")
         self.lb.ip_batch(
             [
-                f"neigh replace {CLIENTS_GATEWAY[4]} lladdr {_mac(clients, 'eth0')} dev outside nud permanent",
-                f"neigh replace {SERVER} lladdr {_mac(server, 'eth0')} dev inside nud permanent",
+                f"neigh replace {CLIENTS_GATEWAY[4]} lladdr {mac(clients, 'eth0')} dev outside nud permanent",
+                f"neigh replace {SERVER} lladdr {mac(server, 'eth0')} dev inside nud permanent",
                 f"route add {CROWD_NET} via {CLIENTS_GATEWAY[4]}",
             ]
         )
         self.ways = {
-            "in": Way(clients, "eth0", _mac(self.lb, "outside"), _attach(server, "eth0")),
-            "out": Way(server, "eth0", _mac(self.lb, "inside"), _attach(clients, "eth0")),
+            "in": Way(clients, "eth0", mac(self.lb, "outside"), _attach(server, "eth0")),
+            "out": Way(server, "eth0", mac(self.lb, "inside"), _attach(clients, "eth0")),
         }
         self.direct = {
-            "in": Way(clients, "direct", _mac(server, "direct"), _attach(server, "direct")),
-            "out": Way(server, "direct", _mac(clients, "direct"), _attach(clients, "direct")),
+            "in": Way(clients, "direct", mac(server, "direct"), _attach(server, "direct")),
+            "out": Way(server, "direct", mac(clients, "direct"), _attach(clients, "direct")),
         }
 
     @property
@@ -105,7 +105,8 @@ def clean(tags: Iterable[str]) -> None:
         workspace.clean(f"b{tag}")
 
 
-def _mac(namespace: Namespace, interface: str) -> str:
+def mac(namespace: Namespace, interface: str) -> str:
+    """The MAC address of an interface."""
     return json.loads(namespace.ip("-j", "link", "show", interface))[0]["address"]
 
 

@@ -1,8 +1,8 @@
 """Whether the machine was quiet: how much of the cores' time others took while something was measured.
 
 The generator says how long it was ready to run and had to wait. It has the lowest priority, so it waits for the
-forwarder on its core, whose time is known, and for the kernel's ksoftirqd; the rest were others. A forwarder waits for
-others only.
+forwarder on its core, whose time is known, and for the kernel's ksoftirqd; the rest were others. A forwarder on that
+core waits for ksoftirqd and others.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,12 @@ def times(pid: int | None) -> Times:
 def others(outcome: Outcome, before: Times, after: Times, shared_core: bool) -> float:
     """The share of the time that others took; `shared_core`: the forwarder's process is on the generator's core."""
     known = after.softirqd - before.softirqd + (after.run - before.run if shared_core else 0)
-    return max(outcome.waited - known, after.waited - before.waited, 0.0) / outcome.seconds
+    return max(outcome.waited - known, waited_for_others(before, after, shared_core), 0.0) / outcome.seconds
+
+
+def waited_for_others(before: Times, after: Times, shared_core: bool = True) -> float:
+    """Seconds that the forwarder was ready to run while others had its core."""
+    return after.waited - before.waited - (after.softirqd - before.softirqd if shared_core else 0)
 
 
 def measured(measure: Callable[[], Outcome], pid: int | None, shared_core: bool) -> tuple[Outcome, float]:

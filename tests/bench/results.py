@@ -96,6 +96,7 @@ class Results:
     main: list[Rates] = field(default_factory=list)  # by payload
     own_core: list[Rates] = field(default_factory=list)
     scaling: list[Rates] = field(default_factory=list)  # by clients
+    reads: list[float] = field(default_factory=list)  # for each of `scaling`: memory_read_ns()
     memory: dict[str, Memory] = field(default_factory=dict)
     new_flows: dict[str, NewFlows] = field(default_factory=dict)
     lag: dict[str, Lag] = field(default_factory=dict)

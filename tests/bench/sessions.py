@@ -17,7 +17,7 @@ from rounds import progress
 from vpnlab.shell import LabError
 
 SECONDS_MAX = 20.0
-MAX_CLIENTS = 500_000  # ikelb's tables have room for twice as many: a quarter of that is for handshakes under way
+MAX_CLIENTS = 500_000  # so ikelb's tables have room for 156,000 handshakes under way: a quarter of all (ikelb.ROOM)
 
 
 def measure_new_flows(kinds: Sequence[type[Forwarder]], rounds: int, clients: int) -> dict[str, NewFlows]:
