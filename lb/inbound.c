@@ -205,7 +205,7 @@ static bool is_bad_source(const struct bindings *b, const struct packet *packet)
 
     return packet->src.port == 0 || addr_is_unspecified(client) || addr_is_multicast(client) ||
            !pool_vip(&b->pool->services[packet->service], addr_family(client)) ||
-           pool_is_vip(b->pool, client);
+           pool_find_vip(b->pool, client) != POOL_NONE;
 }
 
 struct flow_in_key inbound_key(const struct packet *packet)

@@ -169,14 +169,23 @@ const struct addr *pool_vip(const struct service *service, int family)
     return NULL;
 }
 
-bool pool_is_vip(const struct pool *pool, const struct addr *addr)
+uint16_t pool_find_vip(const struct pool *pool, const struct addr *addr)
 {
     for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
         const struct addr *vip = pool_vip(&pool->services[s], addr_family(addr));
         if (vip && addr_equal(vip, addr))
-            return true;
+            return s;
     }
-    return false;
+    return POOL_NONE;
+}
+
+uint16_t pool_find_address(const struct pool *pool, uint16_t service, const struct addr *addr)
+{
+    uint16_t i = service == POOL_NONE ? POOL_NONE : pool->services[service].first_backend;
+
+    while (i != POOL_NONE && !addr_equal(&pool->backends[i].addr, addr))
+        i = pool->backends[i].next;
+    return i;
 }
 
 int pool_fitness(const struct backend *backend)

@@ -186,8 +186,11 @@ uint16_t pool_find_server(const struct pool *pool, const struct addr *addr);
 /* The VIP of the service of that family, or NULL. */
 const struct addr *pool_vip(const struct service *service, int family);
 
-/* Is this the VIP of any service? */
-bool pool_is_vip(const struct pool *pool, const struct addr *addr);
+/* Index of the service with that VIP, or POOL_NONE. */
+uint16_t pool_find_vip(const struct pool *pool, const struct addr *addr);
+
+/* Index of the service's backend at that address; POOL_NONE if there is none, or no service. */
+uint16_t pool_find_address(const struct pool *pool, uint16_t service, const struct addr *addr);
 
 /*
  * May the backend get a new client? 0: no. The most for one that is enabled and up; less with no verdict of a

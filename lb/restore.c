@@ -44,30 +44,10 @@ static int family_index(const struct addr *addr)
     return addr_is_v4(addr) ? 0 : 1;
 }
 
-/* The services of the configuration, and their backends: nothing has been removed yet. */
-static uint16_t find_service(const struct pool *pool, const struct addr *saved_vip)
-{
-    for (uint16_t s = pool->first_service; s != POOL_NONE; s = pool->services[s].next) {
-        const struct addr *vip = pool_vip(&pool->services[s], addr_family(saved_vip));
-        if (vip && addr_equal(vip, saved_vip))
-            return s;
-    }
-    return POOL_NONE;
-}
-
-static uint16_t find_backend(const struct pool *pool, uint16_t service, const struct addr *addr)
-{
-    uint16_t i = service == POOL_NONE ? POOL_NONE : pool->services[service].first_backend;
-
-    while (i != POOL_NONE && !addr_equal(&pool->backends[i].addr, addr))
-        i = pool->backends[i].next;
-    return i;
-}
-
 static void take_service(struct restore *r, const struct saved_service *saved)
 {
     for (uint8_t i = 0; i < saved->vip_count; i++) {
-        const uint16_t s = find_service(r->b->pool, &saved->vips[i]);
+        const uint16_t s = pool_find_vip(r->b->pool, &saved->vips[i]);
         r->services[saved->index][family_index(&saved->vips[i])] = s;
         if (s != POOL_NONE)
             r->is_spread_changed[s] = r->b->pool->services[s].persistence.spread_nat != saved->spread_nat;
@@ -85,7 +65,7 @@ static void set_state(struct restore *r, struct backend *backend, const struct s
 static void take_backend(struct restore *r, const struct saved_backend *saved)
 {
     for (int family = 0; family < FAMILY_COUNT; family++) {
-        const uint16_t i = find_backend(r->b->pool, r->services[saved->service][family], &saved->addr);
+        const uint16_t i = pool_find_address(r->b->pool, r->services[saved->service][family], &saved->addr);
         r->backends[saved->index][family] = i;
         if (i != POOL_NONE)
             set_state(r, &r->b->pool->backends[i], saved);
@@ -95,7 +75,8 @@ static void take_backend(struct restore *r, const struct saved_backend *saved)
 /* The saved service's index now, for a client of that address; POOL_NONE if it can have none. */
 static uint16_t service_of(const struct restore *r, uint16_t saved, const struct addr *client)
 {
-    if (addr_is_unspecified(client) || addr_is_multicast(client) || pool_is_vip(r->b->pool, client))
+    if (addr_is_unspecified(client) || addr_is_multicast(client) ||
+        pool_find_vip(r->b->pool, client) != POOL_NONE)
         return POOL_NONE;
     return r->services[saved][family_index(client)];
 }

@@ -105,29 +105,6 @@ static uint32_t keep_flows(const struct table *table, const struct places *place
     return count;
 }
 
-/* The service of that VIP, or POOL_NONE. */
-static uint16_t find_service(const struct pool *pool, const struct addr *vip)
-{
-    uint16_t s = pool->first_service;
-
-    while (s != POOL_NONE) {
-        const struct addr *its = pool_vip(&pool->services[s], addr_family(vip));
-        if (its && addr_equal(its, vip))
-            break;
-        s = pool->services[s].next;
-    }
-    return s;
-}
-
-static uint16_t find_backend(const struct pool *pool, uint16_t service, const struct addr *addr)
-{
-    uint16_t i = pool->services[service].first_backend;
-
-    while (i != POOL_NONE && !addr_equal(&pool->backends[i].addr, addr))
-        i = pool->backends[i].next;
-    return i;
-}
-
 /* Where the flow's packets come from towards the backend; false if that is no source of the service's mode.
  */
 static bool read_source(const struct places *places, const struct bindings *b, uint16_t service,
@@ -153,8 +130,8 @@ static bool read_flow(const struct places *places, const struct bindings *b, con
 {
     const struct addr vip = table_addr(entry->dst);
     const struct addr server = table_addr(places->places[entry->place].server);
-    const uint16_t service = find_service(b->pool, &vip);
-    const uint16_t backend = service == POOL_NONE ? POOL_NONE : find_backend(b->pool, service, &server);
+    const uint16_t service = pool_find_vip(b->pool, &vip);
+    const uint16_t backend = pool_find_address(b->pool, service, &server);
 
     if (backend == POOL_NONE)
         return false;
@@ -204,8 +181,13 @@ static bool learn_flow(const struct table *table, const struct places *places, s
     struct flow flow;
     uint32_t made;
 
-    if (!read_flow(places, b, entry, seen_ms, &flow) || bindings_flow_is_due(b, &flow, now->ms) ||
-        !fastpath_describe(b, &flow, &binding) || !find_pair(table, &binding, &pair))
+    if (!read_flow(places, b, entry, seen_ms, &flow) || !fastpath_describe(b, &flow, &binding) ||
+        !find_pair(table, &binding, &pair))
+        return false;
+    const uint32_t back_ms = (uint32_t)now->ms - table_age_ms(&table->entries[pair.out], now->ticks);
+    if ((int32_t)(back_ms - seen_ms) > 0)
+        flow.seen_ms = back_ms;
+    if (bindings_flow_is_due(b, &flow, now->ms))
         return false;
     flow.pin = make_pin(b, &flow);
     if (flow.pin == PIN_NONE || bindings_adopt_flow(b, &flow, &made) != 0)

@@ -30,7 +30,8 @@ struct devices {
     struct features *features; /* NULL: the kernel does not tell */
     const struct log *log;
     enum config_fastpath wanted;
-    uint64_t tried; /* what was there when native mode was tried last, in vain */
+    struct plan_trial vain; /* where native mode did not work when it was tried last */
+    int list_err;           /* of the last try to list the devices */
     struct link found[LINKS_MAX];
     size_t found_count;
     struct plan plan;
@@ -67,8 +68,9 @@ static void forget_left(struct maps *maps, size_t i)
 static int detach_left(struct maps *maps, size_t i)
 {
     const struct maps_left *left = &maps->left[i];
-    const int err = bpf_xdp_detach((int)left->ifindex,
-                                   flags_of(left->is_generic ? FASTPATH_GENERIC : FASTPATH_NATIVE), NULL);
+    const enum fastpath_mode mode = left->is_generic ? FASTPATH_GENERIC : FASTPATH_NATIVE;
+    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = left->program_fd);
+    const int err = bpf_xdp_detach((int)left->ifindex, flags_of(mode), &options);
 
     forget_left(maps, i);
     return err;
@@ -109,7 +111,7 @@ static int attach_lasting(struct maps *maps, uint32_t ifindex, enum fastpath_mod
     return err;
 }
 
-static int attach(struct devices *d, struct device *device, enum fastpath_mode mode)
+static void attach(struct devices *d, struct device *device, enum fastpath_mode mode)
 {
     if (d->maps->lasts) {
         device->link_fd = -1;
@@ -121,7 +123,6 @@ static int attach(struct devices *d, struct device *device, enum fastpath_mode m
     }
     if (!device->err)
         device->mode = mode;
-    return device->err;
 }
 
 /* Where one device is on top of another, as a macvlan is, its program must go first: the kernel changes none
@@ -194,53 +195,82 @@ static void ask_features(struct devices *d)
     }
 }
 
-/* Attaches to all that are wanted; whether it succeeded everywhere. */
-static bool attach_all(struct devices *d, enum fastpath_mode mode)
+static void write_ways(struct devices *d, const struct plan *plan)
 {
-    bool all = true;
+    const int err = ways_write(d->maps->ports, d->maps->exits, plan);
+
+    if (err)
+        log_warn(d->log, "fast path: not all network devices could be entered: %s", err_text(err));
+}
+
+/*
+ * Attaches to all that are wanted. A program finds its ways from its first
+ * packet on, but for those of a change of mode: until that is done all packets pass up.
+ */
+static void attach_all(struct devices *d, enum fastpath_mode mode)
+{
+    static const struct plan none;
+    const enum fastpath_mode now = devices_mode(d);
 
     make_plan(d, mode);
+    write_ways(d, now == FASTPATH_OFF || now == mode ? &d->plan : &none);
     choose(d);
     for (size_t i = d->count; i > 0; i--)
         if (d->devices[i - 1].mode != mode)
             detach(d, &d->devices[i - 1]);
     for (size_t i = 0; i < d->count; i++)
-        if (d->devices[i].mode == FASTPATH_OFF && attach(d, &d->devices[i], mode) != 0)
-            all = false;
-    return all;
+        if (d->devices[i].mode == FASTPATH_OFF)
+            attach(d, &d->devices[i], mode);
+}
+
+/* Keeps of a trial what did not work. */
+static void keep_vain(struct devices *d)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < d->vain.count; i++) {
+        const struct link *link = plan_find(&d->plan, d->vain.ifindexes[i]);
+        const struct device *device = find_device(d, d->vain.ifindexes[i]);
+        if (link && plan_can_send(link) && device && !device->err)
+            continue;
+        d->vain.ifindexes[count] = d->vain.ifindexes[i];
+        d->vain.features[count++] = d->vain.features[i];
+    }
+    d->vain.count = count;
 }
 
 /*
  * Native, if that works on all devices; else generic. What is sent natively to a device that cannot take it
  * is lost without a word, as in a veth whose peer does not poll, so the kernel's word is needed that it can.
- * Some drivers can only once a program is attached; what was in vain is not tried again before something
- * changes.
+ * Some drivers can only once a program is attached. Where it was in vain it is not tried again before that
+ * device has changed, whatever others do.
  */
 static void settle(struct devices *d)
 {
     make_plan(d, FASTPATH_NATIVE);
-    const uint64_t fingerprint = plan_fingerprint(&d->plan);
-    if (plan_can_receive(&d->plan) && fingerprint != d->tried) {
-        const bool all = attach_all(d, FASTPATH_NATIVE);
+    if (plan_can_receive(&d->plan) && !plan_has_tried(&d->plan, &d->vain)) {
+        plan_begin_trial(&d->vain, &d->plan);
+        attach_all(d, FASTPATH_NATIVE);
         ask_features(d);
         make_plan(d, FASTPATH_NATIVE);
-        if (all && plan_can_send(&d->plan))
+        keep_vain(d);
+        if (d->vain.count == 0)
             return;
-        d->tried = fingerprint;
     }
-    (void)attach_all(d, FASTPATH_GENERIC);
+    attach_all(d, FASTPATH_GENERIC);
 }
 
 static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
 {
+    const struct link *link = plan_find(&d->plan, device->ifindex);
+
     *out = (struct fastpath_interface){.mode = device->mode};
     memcpy(out->name, device->name, sizeof out->name);
     if (device->err == -EBUSY || device->err == -EEXIST)
         snprintf(out->trouble, sizeof out->trouble, "another XDP program is attached");
     else if (device->err)
         snprintf(out->trouble, sizeof out->trouble, "%s", err_text(device->err));
-    else if (device->mode == FASTPATH_NATIVE && d->features &&
-             !(features_of(d->features, device->ifindex) & FEATURES_NDO_XMIT))
+    else if (device->mode == FASTPATH_NATIVE && link && link->are_features_known && !plan_can_send(link))
         snprintf(out->trouble, sizeof out->trouble,
                  "nothing can be sent there natively (a veth's peer needs GRO on)");
 }
@@ -282,28 +312,35 @@ static void remove_rest(struct devices *d)
             (void)detach_left(d->maps, i - 1);
 }
 
+static int list(struct devices *d)
+{
+    const int found = links_list(d->links, d->found);
+    const int err = found < 0 ? found : 0;
+
+    if (err && err != -EINTR && err != d->list_err)
+        log_warn(d->log, "fast path: cannot list the network devices: %s; trying again", err_text(err));
+    d->list_err = err;
+    if (!err)
+        d->found_count = (size_t)found;
+    return err;
+}
+
 void devices_refresh(struct devices *d, bool links_have_changed)
 {
     const bool features_changed = features_have_changed(d->features);
     const size_t before_count = d->count;
 
-    if (!links_have_changed && !features_changed)
+    if (!links_have_changed && !features_changed && !d->list_err)
         return;
-    const int found = links_list(d->links, d->found);
-    if (found < 0) {
-        log_warn(d->log, "fast path: cannot list the network devices: %s", err_text(found));
+    if (list(d) != 0)
         return;
-    }
-    d->found_count = (size_t)found;
     ask_features(d);
     if (d->wanted == CONFIG_FASTPATH_AUTO) {
         settle(d);
     } else {
-        (void)attach_all(d, d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC);
+        attach_all(d, d->wanted == CONFIG_FASTPATH_NATIVE ? FASTPATH_NATIVE : FASTPATH_GENERIC);
     }
-    const int err = ways_write(d->maps->ports, d->maps->exits, &d->plan);
-    if (err)
-        log_warn(d->log, "fast path: not all network devices could be entered: %s", err_text(err));
+    write_ways(d, &d->plan);
     remove_rest(d);
     tell(d, before_count);
 }

@@ -14,7 +14,6 @@
 #define AF_INET6    10
 #define ESP_LEN_MIN 8    /* as the slow path has it: ike/classify.h */
 #define KEEPALIVE   0xff /* RFC 3948 section 2.3 */
-#define AHEAD_MAX   1000 /* ticks */
 
 const volatile __u32 slots = 1;
 const volatile __u64 seed = 0;
@@ -93,7 +92,8 @@ static __always_inline int pass(enum xdp_pass reason)
     return XDP_PASS;
 }
 
-static __always_inline struct xdp_entry *find_entry(const struct datagram *d)
+/* Its state is read once: were it XDP_GONE a moment later, the packet still goes the way of one direction. */
+static __always_inline struct xdp_entry *find_entry(struct datagram *d)
 {
     const __u32 home = xdp_home(d->src, d->dst, d->udp->source, d->udp->dest, seed, slots);
     __u32 reach = 0;
@@ -105,10 +105,13 @@ static __always_inline struct xdp_entry *find_entry(const struct datagram *d)
             return NULL;
         if (i == 0)
             reach = entry->reach;
-        if ((entry->state == XDP_IN || entry->state == XDP_OUT) && entry->src[1] == d->src[1] &&
+        const __u8 state = *(const volatile __u8 *)&entry->state;
+        if ((state == XDP_IN || state == XDP_OUT) && entry->src[1] == d->src[1] &&
             entry->dst[1] == d->dst[1] && entry->src[0] == d->src[0] && entry->dst[0] == d->dst[0] &&
-            entry->src_port == d->udp->source && entry->dst_port == d->udp->dest)
+            entry->src_port == d->udp->source && entry->dst_port == d->udp->dest) {
+            d->is_out = state == XDP_OUT;
             return entry;
+        }
         if (i >= reach)
             return NULL;
     }
@@ -137,9 +140,9 @@ static __always_inline int check_payload(const struct datagram *d, const struct 
     const __u32 spi = (__u32)data[0] << 24 | (__u32)data[1] << 16 | (__u32)data[2] << 8 | data[3];
     if (spi == 0)
         return XDP_PASS_NOT_ESP;
-    if (entry->state == XDP_IN)
-        return is_known_spi(entry, spi) ? -1 : XDP_PASS_NEW_SPI;
-    return entry->is_asked ? XDP_PASS_ASKED : -1;
+    if (d->is_out)
+        return entry->is_asked ? XDP_PASS_ASKED : -1;
+    return is_known_spi(entry, spi) ? -1 : XDP_PASS_NEW_SPI;
 }
 
 static __always_inline const struct xdp_port *lookup_port(__u32 ifindex, __u32 vlan)
@@ -166,7 +169,6 @@ static __always_inline const struct xdp_exit *lookup_exit(__u32 ifindex)
 
 /* Has the packet come in where it should? A backend's must come from where the route to it leads. */
 static __always_inline const struct xdp_port *find_port(const struct xdp_md *ctx, const struct datagram *d,
-                                                        const struct xdp_entry *entry,
                                                         const struct xdp_place *place)
 {
     const struct xdp_port *port = lookup_port(ctx->ingress_ifindex, d->vlan);
@@ -176,7 +178,7 @@ static __always_inline const struct xdp_port *find_port(const struct xdp_md *ctx
     for (int i = 0; i < ETH_ALEN; i++)
         if (port->mac[i] != d->eth->h_dest[i])
             return NULL;
-    if (entry->state == XDP_IN)
+    if (!d->is_out)
         return port;
     if (place->ifindex == 0)
         return NULL;
@@ -190,7 +192,7 @@ static __always_inline void fill_rewrite(const struct datagram *d, const struct 
                                          const struct xdp_place *place, const struct xdp_source *source,
                                          struct rewrite *r)
 {
-    if (entry->state == XDP_OUT) {
+    if (d->is_out) {
         r->src[0] = place->vip[0];
         r->src[1] = place->vip[1];
         r->dst[0] = entry->client[0];
@@ -278,17 +280,16 @@ static __always_inline void write_datagram(const struct datagram *d, const struc
     d->udp->check = r->check;
 }
 
-static __always_inline void count_packet(const struct xdp_entry *entry, __u32 payload)
+static __always_inline void count_packet(const struct datagram *d, const struct xdp_entry *entry)
 {
     const __u32 cpu = bpf_get_smp_processor_id();
-    const __u32 at =
-        (cpu * XDP_PLACES_A_RUN + entry->place % XDP_PLACES_A_RUN) * 2 + (entry->state == XDP_OUT);
+    const __u32 at = (cpu * XDP_PLACES_A_RUN + entry->place % XDP_PLACES_A_RUN) * 2 + d->is_out;
     struct xdp_count *count = bpf_map_lookup_elem(&ikelb_counts, &at);
 
     if (!count)
         return;
     count->packets++;
-    count->bytes += payload;
+    count->bytes += d->payload;
 }
 
 /* Is that time longer ago? The daemon's clock may be a little ahead of ours, which is coarse. */
@@ -296,7 +297,7 @@ static __always_inline bool is_before(__u32 now, __u32 then, __u32 ticks)
 {
     const __u32 age = now - then;
 
-    return age > ticks && age < -(__u32)AHEAD_MAX;
+    return age > ticks && age < -(__u32)XDP_AHEAD_MAX;
 }
 
 /* Nobody sweeps while the daemon is away: then a flow ends by itself. */
@@ -318,8 +319,8 @@ static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struc
     struct rewrite r = {};
     const struct xdp_source *source = NULL;
 
-    if (entry->state == XDP_IN && entry->source != XDP_SOURCE_CLIENT) {
-        const __u32 key = entry->source;
+    const __u32 key = entry->source;
+    if (!d->is_out && key != XDP_SOURCE_CLIENT) {
         source = bpf_map_lookup_elem(&ikelb_sources, &key);
         if (!source)
             return XDP_PASS;
@@ -330,7 +331,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struc
     if (result != BPF_FIB_LKUP_RET_SUCCESS)
         return pass(reason_of(result));
     const struct xdp_exit *exit = lookup_exit(fib.ifindex);
-    if (!exit)
+    if (!exit || (!exit->takes_parts && is_in_parts(ctx, d)))
         return pass(XDP_PASS_EXIT);
     if (!find_check(ctx, d, &r, port->is_generic))
         return pass(XDP_PASS_CHECKSUM);
@@ -339,7 +340,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct datagram *d, struc
     write_link(d, &fib, exit->vlan);
     write_datagram(d, &r);
     entry->seen = d->now;
-    count_packet(entry, d->payload);
+    count_packet(d, entry);
     return (int)bpf_redirect(exit->ifindex, 0);
 }
 
@@ -369,7 +370,7 @@ int ikelb_fastpath(struct xdp_md *ctx)
     d.now = (__u32)(bpf_ktime_get_coarse_ns() >> XDP_TICK_SHIFT);
     if (is_idle(&d, entry, place))
         return pass(XDP_PASS_IDLE);
-    const struct xdp_port *port = find_port(ctx, &d, entry, place);
+    const struct xdp_port *port = find_port(ctx, &d, place);
     if (!port)
         return pass(XDP_PASS_INTERFACE);
     return forward(ctx, &d, entry, place, port);

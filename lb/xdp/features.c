@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/xdp/question.h"
+
 /* From the kernel's include/uapi/linux/netdev.h, which is younger than the headers that we build with. */
 #define NETDEV_FAMILY_NAME   "netdev"
 #define NETDEV_GROUP_NAME    "mgmt"
@@ -16,11 +18,10 @@
 #define BUFFER_BYTES 8192
 
 struct features {
-    struct mnl_socket *socket; /* for questions */
-    struct mnl_socket *news;   /* member of the group, not blocking */
+    struct question question;
+    struct mnl_socket *news; /* member of the group, not blocking */
     uint16_t family;
     uint32_t group;
-    uint32_t seq;
 };
 
 /* What an answer's attributes are read into. */
@@ -87,55 +88,25 @@ static int on_device(const struct nlmsghdr *nlh, void *data)
     return mnl_attr_parse(nlh, sizeof(struct genlmsghdr), on_device_attr, data);
 }
 
-static struct nlmsghdr *begin(struct features *f, void *buffer, uint16_t family, uint8_t command)
+static struct nlmsghdr *begin(void *buffer, uint16_t family, uint8_t command)
 {
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
 
     nlh->nlmsg_type = family;
-    nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    nlh->nlmsg_seq = ++f->seq;
     struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof *genl);
     genl->cmd = command;
     genl->version = 1;
     return nlh;
 }
 
-/* Sends the question and reads the answer, up to its acknowledgement. 0 or -errno. */
-static int ask(struct features *f, const struct nlmsghdr *nlh, mnl_cb_t callback, struct reading *reading)
-{
-    _Alignas(struct nlmsghdr) char answer[BUFFER_BYTES];
-    int more = MNL_CB_OK;
-
-    if (mnl_socket_sendto(f->socket, nlh, nlh->nlmsg_len) < 0)
-        return -errno;
-    while (more == MNL_CB_OK) {
-        const ssize_t len = mnl_socket_recvfrom(f->socket, answer, sizeof answer);
-        if (len < 0)
-            return -errno;
-        more = mnl_cb_run(answer, (size_t)len, f->seq, mnl_socket_get_portid(f->socket), callback, reading);
-    }
-    return more < 0 ? -errno : 0;
-}
-
-static struct mnl_socket *open_socket(int flags)
-{
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC | flags);
-
-    if (socket && mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-        mnl_socket_close(socket);
-        return NULL;
-    }
-    return socket;
-}
-
 static int find_family(struct features *f)
 {
     _Alignas(struct nlmsghdr) char buffer[BUFFER_BYTES];
     struct reading reading = {.features = f};
-    struct nlmsghdr *nlh = begin(f, buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+    struct nlmsghdr *nlh = begin(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 
     mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY_NAME);
-    const int err = ask(f, nlh, on_family, &reading);
+    const int err = question_ask(&f->question, nlh, NLM_F_ACK, on_family, &reading);
     return err ? err : f->family ? 0 : -ENOENT;
 }
 
@@ -145,9 +116,8 @@ struct features *features_open(void)
 
     if (!f)
         return NULL;
-    f->socket = open_socket(0);
-    f->news = open_socket(SOCK_NONBLOCK);
-    if (f->socket && f->news && find_family(f) == 0 &&
+    f->news = question_socket(NETLINK_GENERIC, SOCK_NONBLOCK, 0);
+    if (question_open(&f->question, NETLINK_GENERIC) == 0 && f->news && find_family(f) == 0 &&
         mnl_socket_setsockopt(f->news, NETLINK_ADD_MEMBERSHIP, &f->group, sizeof f->group) == 0)
         return f;
     features_close(f);
@@ -158,8 +128,7 @@ void features_close(struct features *f)
 {
     if (!f)
         return;
-    if (f->socket)
-        mnl_socket_close(f->socket);
+    question_close(&f->question);
     if (f->news)
         mnl_socket_close(f->news);
     free(f);
@@ -172,20 +141,22 @@ uint64_t features_of(struct features *f, uint32_t ifindex)
 
     if (!f)
         return 0;
-    struct nlmsghdr *nlh = begin(f, buffer, f->family, NETDEV_CMD_DEV_GET);
+    struct nlmsghdr *nlh = begin(buffer, f->family, NETDEV_CMD_DEV_GET);
     mnl_attr_put_u32(nlh, NETDEV_A_IFINDEX, ifindex);
-    return ask(f, nlh, on_device, &reading) == 0 ? reading.bits : 0;
+    return question_ask(&f->question, nlh, NLM_F_ACK, on_device, &reading) == 0 ? reading.bits : 0;
 }
 
 bool features_have_changed(struct features *f)
 {
     _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
     bool any = false;
+    ssize_t len;
 
     if (!f)
         return false;
     /* A full queue, ENOBUFS, is news as well. */
-    while (mnl_socket_recvfrom(f->news, news, sizeof news) > 0 || errno == ENOBUFS || errno == EINTR)
+    while ((len = mnl_socket_recvfrom(f->news, news, sizeof news)) > 0 ||
+           (len < 0 && (errno == ENOBUFS || errno == EINTR)))
         any = true;
     return any;
 }

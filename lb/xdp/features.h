@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 /* The bits of enum netdev_xdp_act in the kernel's include/uapi/linux/netdev.h that matter here. */
-#define FEATURES_BASIC    (1U << 0)
-#define FEATURES_REDIRECT (1U << 1) /* a program there may send packets to other devices */
-#define FEATURES_NDO_XMIT (1U << 2) /* packets can be sent there natively: what else is sent is lost */
+#define FEATURES_BASIC       (1U << 0)
+#define FEATURES_REDIRECT    (1U << 1) /* a program there may send packets to other devices */
+#define FEATURES_NDO_XMIT    (1U << 2) /* packets can be sent there natively: what else is sent is lost */
+#define FEATURES_NDO_XMIT_SG (1U << 6) /* also those in more than one buffer */
 
 struct features;
 

@@ -29,6 +29,9 @@
 /* Nanoseconds of CLOCK_MONOTONIC, shifted by so much, are a tick (1.05 ms); 32 bits come round in 52 days. */
 #define XDP_TICK_SHIFT 20
 
+/* So many ticks a time may be ahead of one's own clock, which is coarse. */
+#define XDP_AHEAD_MAX 1000
+
 enum xdp_state {
     XDP_FREE,
     XDP_IN,   /* packets of a client to a VIP */
@@ -96,9 +99,10 @@ struct xdp_port {
 
 /* Where packets for an interface leave. */
 struct xdp_exit {
-    __u32 ifindex; /* of the device */
-    __u16 vlan;    /* the tag to put on; 0: none */
-    __u16 spare;
+    __u32 ifindex;    /* of the device */
+    __u16 vlan;       /* the tag to put on; 0: none */
+    __u8 takes_parts; /* also frames in more than one buffer, which others lose without a word */
+    __u8 spare;
 };
 
 /* Both are kept in small tables: one that is asked for stands in one of a few slots, or it is not there. */

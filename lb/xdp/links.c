@@ -9,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUFFER_BYTES 32768 /* what the kernel puts into one part of a dump at most */
+#include "lb/xdp/question.h"
+
+#define NEWS_BYTES 32768
 
 /* So many parts of the news are read at once; where routes come and go by the thousand the rest waits. */
 #define READS_MAX 16
 
 struct links {
-    struct mnl_socket *socket; /* for questions */
-    struct mnl_socket *news;   /* not blocking */
-    uint32_t seq;
+    struct question question;
+    struct mnl_socket *news; /* not blocking */
     bool begun;
 };
 
@@ -26,45 +27,45 @@ struct listing {
     size_t count;
 };
 
-static struct mnl_socket *open_socket(int flags, unsigned groups)
+static int open_news(struct links *links)
 {
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
+    static const int rules[] = {RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
+    const unsigned groups =
+        RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 
-    if (socket && mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) < 0) {
-        const int err = errno;
-        mnl_socket_close(socket);
-        errno = err;
-        return NULL;
+    links->news = question_socket(NETLINK_ROUTE, SOCK_NONBLOCK, groups);
+    if (!links->news)
+        return -errno;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        int group = rules[i];
+        if (mnl_socket_setsockopt(links->news, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
+            return -errno;
     }
-    return socket;
+    return 0;
 }
 
 int links_open(struct links **out)
 {
-    const unsigned groups =
-        RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
     struct links *links = calloc(1, sizeof *links);
 
     if (!links)
         return -ENOMEM;
-    links->socket = open_socket(0, 0);
-    if (links->socket)
-        links->news = open_socket(SOCK_NONBLOCK, groups);
-    if (links->socket && links->news) {
-        *out = links;
-        return 0;
+    int err = question_open(&links->question, NETLINK_ROUTE);
+    if (!err)
+        err = open_news(links);
+    if (err) {
+        links_close(links);
+        return err;
     }
-    const int err = -errno;
-    links_close(links);
-    return err;
+    *out = links;
+    return 0;
 }
 
 void links_close(struct links *links)
 {
     if (!links)
         return;
-    if (links->socket)
-        mnl_socket_close(links->socket);
+    question_close(&links->question);
     if (links->news)
         mnl_socket_close(links->news);
     free(links);
@@ -91,7 +92,7 @@ static int on_news(const struct nlmsghdr *nlh, void *data)
 
 unsigned links_changes(struct links *links)
 {
-    _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
+    _Alignas(struct nlmsghdr) char news[NEWS_BYTES];
     unsigned changes = links->begun ? 0 : LINKS_ALL;
 
     links->begun = true;
@@ -107,30 +108,12 @@ unsigned links_changes(struct links *links)
     return changes;
 }
 
-/* Sends a request and gives each message of the answer to `found`. 0 or -errno. */
-static int ask(struct links *links, struct nlmsghdr *nlh, uint16_t flags, mnl_cb_t found, void *data)
-{
-    _Alignas(struct nlmsghdr) char answer[BUFFER_BYTES];
-    int more = MNL_CB_OK;
-
-    nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-    nlh->nlmsg_seq = ++links->seq;
-    if (mnl_socket_sendto(links->socket, nlh, nlh->nlmsg_len) < 0)
-        return -errno;
-    while (more == MNL_CB_OK) {
-        const ssize_t len = mnl_socket_recvfrom(links->socket, answer, sizeof answer);
-        if (len < 0)
-            return -errno;
-        more = mnl_cb_run(answer, (size_t)len, links->seq, mnl_socket_get_portid(links->socket), found, data);
-    }
-    return more < 0 ? -errno : 0;
-}
-
 /* What a link's attributes say beside struct link. */
 struct details {
     struct link *link;
     uint32_t on; /* IFLA_LINK */
     bool is_vlan;
+    bool is_elsewhere; /* `on` is an index of another namespace */
 };
 
 static int on_vlan_attr(const struct nlattr *attr, void *data)
@@ -180,6 +163,9 @@ static int on_link_attr(const struct nlattr *attr, void *data)
     case IFLA_LINK:
         details->on = mnl_attr_get_u32(attr);
         break;
+    case IFLA_LINK_NETNSID:
+        details->is_elsewhere = true;
+        break;
     case IFLA_LINKINFO:
         (void)mnl_attr_parse_nested(attr, on_info_attr, details);
         break;
@@ -204,7 +190,7 @@ static int on_link(const struct nlmsghdr *nlh, void *data)
         .is_up = (info->ifi_flags & IFF_UP) != 0,
     };
     (void)mnl_attr_parse(nlh, sizeof *info, on_link_attr, &details);
-    if (details.is_vlan) /* of other kinds it may be an index of another namespace */
+    if (details.is_vlan && !details.is_elsewhere)
         link->lower = details.on;
     return MNL_CB_OK;
 }
@@ -235,13 +221,13 @@ int links_list(struct links *links, struct link *out)
 
     nlh->nlmsg_type = RTM_GETLINK;
     (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-    int err = ask(links, nlh, NLM_F_DUMP, on_link, &listing);
+    int err = question_ask(&links->question, nlh, NLM_F_DUMP, on_link, &listing);
     if (err)
         return err;
     nlh = mnl_nlmsg_put_header(buffer);
     nlh->nlmsg_type = RTM_GETADDR;
     (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifaddrmsg));
-    err = ask(links, nlh, NLM_F_DUMP, on_address, &listing);
+    err = question_ask(&links->question, nlh, NLM_F_DUMP, on_address, &listing);
     if (err)
         return err;
     for (size_t i = 0; i < listing.count; i++) {
@@ -284,7 +270,7 @@ uint32_t links_towards(struct links *links, const struct addr *dst)
         route->rtm_dst_len = 128;
         mnl_attr_put(nlh, RTA_DST, sizeof dst->bytes, dst->bytes);
     }
-    return ask(links, nlh, NLM_F_ACK, on_route, &ifindex) == 0 ? ifindex : 0;
+    return question_ask(&links->question, nlh, NLM_F_ACK, on_route, &ifindex) == 0 ? ifindex : 0;
 }
 
 /* What a rule asks of a packet, as far as it matters here. */
@@ -323,11 +309,17 @@ static int on_rule_attr(const struct nlattr *attr, void *data)
     return MNL_CB_OK;
 }
 
+/* What the rules that have been looked at, in their order, do. */
+struct rules {
+    bool any_matters;
+    bool any_main; /* the main table is among them */
+};
+
 /* Can the rule lead a packet without a mark anywhere else than no rule would? */
-static bool matters(const struct fib_rule_hdr *header, const struct rule *rule)
+static bool matters(const struct rules *before, const struct fib_rule_hdr *header, const struct rule *rule)
 {
-    const bool is_usual =
-        rule->table == RT_TABLE_LOCAL || rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT;
+    const bool is_usual = rule->table == RT_TABLE_LOCAL || rule->table == RT_TABLE_MAIN ||
+                          (rule->table == RT_TABLE_DEFAULT && before->any_main);
     const bool is_inverted = header->flags & FIB_RULE_INVERT;
 
     if (rule->mark && !is_inverted)
@@ -342,21 +334,25 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 {
     const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(nlh);
     struct rule rule = {.table = header->table, .suppressed = UINT32_MAX};
-    bool *any = data;
+    struct rules *rules = data;
 
     (void)mnl_attr_parse(nlh, sizeof *header, on_rule_attr, &rule);
-    *any = *any || matters(header, &rule);
+    if (matters(rules, header, &rule))
+        rules->any_matters = true;
+    else if (rule.table == RT_TABLE_MAIN && !rule.mark)
+        rules->any_main = true;
     return MNL_CB_OK;
 }
 
-bool links_are_direct(struct links *links, int family)
+int links_are_direct(struct links *links, int family)
 {
     _Alignas(struct nlmsghdr) char buffer[256];
     struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    bool any = false;
+    struct rules rules = {0};
 
     nlh->nlmsg_type = RTM_GETRULE;
     struct fib_rule_hdr *header = mnl_nlmsg_put_extra_header(nlh, sizeof *header);
     header->family = (uint8_t)family;
-    return ask(links, nlh, NLM_F_DUMP, on_rule, &any) == 0 && !any;
+    const int err = question_ask(&links->question, nlh, NLM_F_DUMP, on_rule, &rules);
+    return err ? err : rules.any_main && !rules.any_matters;
 }

@@ -40,14 +40,12 @@ enum links_change { LINKS_DEVICES = 1 << 0, LINKS_ROUTES = 1 << 1, LINKS_RULES =
  * devices. */
 unsigned links_changes(struct links *links);
 
-/* Fills up to LINKS_MAX of them in. Their number, or -errno. */
+/* Fills up to LINKS_MAX of them in. Their number, or -errno; -EINTR: they are just changing, ask again. */
 int links_list(struct links *links, struct link *out);
 
 /* Index of the device that packets for `dst` leave on now; 0 if there is none. */
 uint32_t links_towards(struct links *links, const struct addr *dst);
 
-/*
- * Do rules (ip-rule(8)) lead all packets without a mark to the main table, or that of their device's VRF?
- * False also if it cannot be told.
- */
-bool links_are_direct(struct links *links, int family);
+/* Do rules (ip-rule(8)) lead all packets without a mark to the main table, or that of their device's VRF? 1,
+ * 0 or -errno. */
+int links_are_direct(struct links *links, int family);

@@ -253,29 +253,10 @@ static uint32_t slots_for(uint32_t entries)
     return (uint32_t)(wanted < most ? wanted : most);
 }
 
-int maps_load(struct maps *maps, uint32_t entries, const struct log *log)
-{
-    const int cpus = libbpf_num_possible_cpus();
-
-    libbpf_set_print(be_quiet);
-    maps->cpus = cpus > 0 ? (uint32_t)cpus : 1;
-    maps->slots = slots_for(entries);
-    const int err = load(maps);
-    if (err) {
-        log_warn(log, "fast path: the kernel does not take the program: %s%s", err_text(err),
-                 err == -EPERM ? " (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)" : "");
-        maps_unload(maps);
-    }
-    return err;
-}
-
-void maps_unload(struct maps *maps)
+static void unload(struct maps *maps)
 {
     struct fastpath_bpf *skeleton = maps->skeleton;
 
-    for (size_t i = 0; i < maps->left_count; i++)
-        close(maps->left[i].program_fd);
-    maps->left_count = 0;
     if (!skeleton)
         return;
     unmap_array(skeleton->maps.ikelb_entries, maps->entries);
@@ -287,4 +268,28 @@ void maps_unload(struct maps *maps)
     unmap_array(skeleton->maps.ikelb_counts, maps->counts);
     fastpath_bpf__destroy(skeleton);
     maps->skeleton = NULL;
+}
+
+int maps_load(struct maps *maps, uint32_t entries, const struct log *log)
+{
+    const int cpus = libbpf_num_possible_cpus();
+
+    libbpf_set_print(be_quiet);
+    maps->cpus = cpus > 0 ? (uint32_t)cpus : 1;
+    maps->slots = slots_for(entries);
+    const int err = load(maps);
+    if (err) {
+        log_warn(log, "fast path: the kernel does not take the program: %s%s", err_text(err),
+                 err == -EPERM ? " (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)" : "");
+        unload(maps);
+    }
+    return err;
+}
+
+void maps_unload(struct maps *maps)
+{
+    for (size_t i = 0; i < maps->left_count; i++)
+        close(maps->left[i].program_fd);
+    maps->left_count = 0;
+    unload(maps);
 }

@@ -25,6 +25,7 @@ struct datagram {
     void *end;
     struct ethhdr *eth;
     bool is_ipv4;
+    bool is_out;      /* the entry that was found says so */
     struct iphdr *ip; /* one of the two */
     struct ipv6hdr *ip6;
     struct udphdr *udp;
@@ -68,6 +69,12 @@ static __always_inline bool read_ipv4(struct datagram *d, void *at)
     return (void *)(d->udp + 1) <= d->end && bpf_ntohs(ip->tot_len) == sizeof *ip + bpf_ntohs(d->udp->len);
 }
 
+/* On the wire that is nobody's address (RFC 4291 section 2.5.5.2); in an entry it stands for one of IPv4. */
+static __always_inline bool is_mapped(const __u64 addr[2])
+{
+    return addr[0] == 0 && (__u32)addr[1] == MAPPED;
+}
+
 static __always_inline bool read_ipv6(struct datagram *d, void *at)
 {
     struct ipv6hdr *ip6 = at;
@@ -78,7 +85,8 @@ static __always_inline bool read_ipv6(struct datagram *d, void *at)
     d->udp = (struct udphdr *)(ip6 + 1);
     __builtin_memcpy(d->src, &ip6->saddr, sizeof d->src);
     __builtin_memcpy(d->dst, &ip6->daddr, sizeof d->dst);
-    return (void *)(d->udp + 1) <= d->end && ip6->payload_len == d->udp->len;
+    return (void *)(d->udp + 1) <= d->end && ip6->payload_len == d->udp->len && !is_mapped(d->src) &&
+           !is_mapped(d->dst);
 }
 
 /* A frame that was cut off goes nowhere. What the first buffer does not hold may be in others. */
@@ -87,6 +95,12 @@ static __always_inline bool is_whole(struct xdp_md *ctx, const struct datagram *
     const __u64 len = (__u64)((void *)d->udp - (void *)d->eth) + bpf_ntohs(d->udp->len);
 
     return len <= (__u64)(d->end - (void *)d->eth) || len <= bpf_xdp_get_buff_len(ctx);
+}
+
+/* Is the frame in more than one buffer? */
+static __always_inline bool is_in_parts(struct xdp_md *ctx, const struct datagram *d)
+{
+    return bpf_xdp_get_buff_len(ctx) > (__u64)(d->end - (void *)d->eth);
 }
 
 /* A UDP datagram of port 4500 whose lengths agree; at most one VLAN tag. */

@@ -36,7 +36,8 @@ static void refresh_place(struct places *places, const struct bindings *b, uint1
     }
     if (memcmp(at, &now, sizeof now) == 0)
         return;
-    __atomic_store_n(&at->is_open, 0, __ATOMIC_RELEASE); /* nobody takes what is half written */
+    __atomic_store_n(&at->is_open, 0, __ATOMIC_RELAXED); /* nobody takes what is half written */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     memcpy(at->server, now.server, sizeof at->server);
     memcpy(at->vip, now.vip, sizeof at->vip);
     at->ifindex = now.ifindex;

@@ -82,6 +82,11 @@ static bool can_take(const struct link *link)
     return !link->are_features_known || link->features & FEATURES_NDO_XMIT;
 }
 
+static bool takes_parts(const struct link *link)
+{
+    return !link->are_features_known || link->features & FEATURES_NDO_XMIT_SG;
+}
+
 static void add_exit(struct plan *plan, const struct link *links, size_t count, const struct link *link,
                      enum fastpath_mode mode)
 {
@@ -93,7 +98,9 @@ static void add_exit(struct plan *plan, const struct link *links, size_t count, 
         return;
     plan->exits[plan->exit_count++] = (struct xdp_exit_slot){
         .ifindex = link->ifindex,
-        .exit = {.ifindex = device->ifindex, .vlan = device == link ? 0 : link->vlan},
+        .exit = {.ifindex = device->ifindex,
+                 .vlan = device == link ? 0 : link->vlan,
+                 .takes_parts = !is_native || takes_parts(device)},
     };
 }
 
@@ -111,12 +118,9 @@ void plan_make(struct plan *plan, const struct link *links, size_t count, enum f
     }
 }
 
-bool plan_can_send(const struct plan *plan)
+bool plan_can_send(const struct link *link)
 {
-    for (size_t i = 0; i < plan->attachment_count; i++)
-        if (!(plan->attachments[i]->features & FEATURES_NDO_XMIT))
-            return false;
-    return true;
+    return (link->features & FEATURES_NDO_XMIT) != 0;
 }
 
 bool plan_can_receive(const struct plan *plan)
@@ -129,13 +133,29 @@ bool plan_can_receive(const struct plan *plan)
     return true;
 }
 
-uint64_t plan_fingerprint(const struct plan *plan)
+const struct link *plan_find(const struct plan *plan, uint32_t ifindex)
 {
-    uint64_t fingerprint = 1;
+    for (size_t i = 0; i < plan->attachment_count; i++)
+        if (plan->attachments[i]->ifindex == ifindex)
+            return plan->attachments[i];
+    return NULL;
+}
 
+void plan_begin_trial(struct plan_trial *trial, const struct plan *plan)
+{
+    trial->count = plan->attachment_count;
     for (size_t i = 0; i < plan->attachment_count; i++) {
-        fingerprint = xdp_mix(fingerprint, plan->attachments[i]->ifindex);
-        fingerprint = xdp_mix(fingerprint, plan->attachments[i]->features);
+        trial->ifindexes[i] = plan->attachments[i]->ifindex;
+        trial->features[i] = plan->attachments[i]->features;
     }
-    return fingerprint;
+}
+
+bool plan_has_tried(const struct plan *plan, const struct plan_trial *trial)
+{
+    for (size_t i = 0; i < trial->count; i++) {
+        const struct link *link = plan_find(plan, trial->ifindexes[i]);
+        if (link && link->features == trial->features[i])
+            return true;
+    }
+    return false;
 }

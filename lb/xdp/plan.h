@@ -22,11 +22,24 @@ struct plan {
 /* For FASTPATH_NATIVE or FASTPATH_GENERIC. */
 void plan_make(struct plan *plan, const struct link *links, size_t count, enum fastpath_mode mode);
 
-/* Do all devices that packets come from natively also take packets natively, as far as the kernel says? */
-bool plan_can_send(const struct plan *plan);
+/* The attachment with that index, or NULL. */
+const struct link *plan_find(const struct plan *plan, uint32_t ifindex);
+
+/* Does the device take packets natively, as far as the kernel says? */
+bool plan_can_send(const struct link *link);
 
 /* May the program be attached natively to all of them, and send packets elsewhere from there? */
 bool plan_can_receive(const struct plan *plan);
 
-/* Of the attachments and of all that the kernel says they can do. */
-uint64_t plan_fingerprint(const struct plan *plan);
+/* Devices, and what the kernel said that they can do when something was tried there. */
+struct plan_trial {
+    uint32_t ifindexes[LINKS_MAX];
+    uint64_t features[LINKS_MAX];
+    size_t count;
+};
+
+/* Makes it the plan's attachments as they are now. */
+void plan_begin_trial(struct plan_trial *trial, const struct plan *plan);
+
+/* Is one of them among the plan's attachments, and as it was? */
+bool plan_has_tried(const struct plan *plan, const struct plan_trial *trial);

@@ -72,8 +72,11 @@ bool table_is_used(const struct table *t, uint32_t index)
 uint32_t table_age_ms(const struct xdp_entry *entry, uint32_t now)
 {
     const uint32_t age = now - entry->seen;
+    const uint64_t age_ms = ((uint64_t)age << XDP_TICK_SHIFT) / 1000000;
 
-    return age > INT32_MAX ? 0 : (uint32_t)(((uint64_t)age << XDP_TICK_SHIFT) / 1000000);
+    if (age > UINT32_MAX - XDP_AHEAD_MAX)
+        return 0;
+    return age_ms < INT32_MAX ? (uint32_t)age_ms : INT32_MAX;
 }
 
 uint32_t table_find(const struct table *t, const struct table_key *key)

@@ -31,13 +31,16 @@ bool ways_put_exit(struct xdp_exit_slot *exits, const struct xdp_exit_slot *exit
 }
 
 /* Nobody finds a slot that is being written: its ifindex is written first, and last. */
-static void replace(void *slot, __u32 *ifindex, const void *wanted, size_t size, __u32 wanted_ifindex)
+static void replace(void *slot, const void *wanted, size_t size)
 {
+    __u32 *ifindex = slot;
+
     if (memcmp(slot, wanted, size) == 0)
         return;
-    __atomic_store_n(ifindex, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(ifindex, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     memcpy((char *)slot + sizeof *ifindex, (const char *)wanted + sizeof *ifindex, size - sizeof *ifindex);
-    __atomic_store_n(ifindex, wanted_ifindex, __ATOMIC_RELEASE);
+    __atomic_store_n(ifindex, *(const __u32 *)wanted, __ATOMIC_RELEASE);
 }
 
 _Static_assert(offsetof(struct xdp_port_slot, key.ifindex) == 0 &&
@@ -56,9 +59,8 @@ int ways_write(struct xdp_port_slot *ports, struct xdp_exit_slot *exits, const s
         for (size_t i = 0; i < plan->exit_count; i++)
             all &= ways_put_exit(new_exits, &plan->exits[i]);
         for (size_t i = 0; i < XDP_WAYS; i++) {
-            replace(&ports[i], &ports[i].key.ifindex, &new_ports[i], sizeof ports[i],
-                    new_ports[i].key.ifindex);
-            replace(&exits[i], &exits[i].ifindex, &new_exits[i], sizeof exits[i], new_exits[i].ifindex);
+            replace(&ports[i], &new_ports[i], sizeof ports[i]);
+            replace(&exits[i], &new_exits[i], sizeof exits[i]);
         }
     }
     const int err = !new_ports || !new_exits ? -ENOMEM : all ? 0 : ERR_FULL;

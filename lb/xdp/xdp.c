@@ -14,7 +14,7 @@
 #include "lb/xdp/table.h"
 #include "lb/xdp/traffic.h"
 
-/* Routes to so many servers are asked for in a tick, when they may have changed. */
+/* Routes to so many servers are asked for in a tick, in turn, when they may have changed. */
 #define ROUTES_A_TICK 32
 
 #define TICKS_A_REVIEW 10
@@ -30,9 +30,11 @@ struct xdp {
     struct traffic_counts traffic;
     struct links *links;
     struct devices *devices;
-    uint64_t now_ms;      /* as of the last xdp_tick() */
-    uint32_t now;         /* the same in ticks */
-    size_t next_route;    /* the server to ask the route of next; from the count on: done */
+    uint64_t now_ms;   /* as of the last xdp_tick() */
+    uint32_t now;      /* the same in ticks */
+    size_t next_route; /* the server to ask the route of next */
+    size_t routes_due; /* so many are to be asked */
+    bool rules_due;
     unsigned turn;        /* of xdp_tick() */
     uint64_t unforwarded; /* packets that passed up because forwarding is off, when last looked at */
 };
@@ -149,7 +151,7 @@ static void refresh(void *ctx)
     struct xdp *x = ctx;
 
     places_refresh(&x->places, x->b);
-    x->next_route = 0;
+    x->routes_due = x->b->pool->server_count;
 }
 
 static void report(void *ctx, struct fastpath_report *out)
@@ -190,6 +192,29 @@ int xdp_load(const struct config *config, const struct log *log, struct xdp **ou
     return 0;
 }
 
+static void ask_rules(struct xdp *x)
+{
+    static const int families[] = {AF_INET, AF_INET6};
+
+    x->rules_due = false;
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        const int direct = links_are_direct(x->links, families[i]);
+        x->maps.about->is_direct[i] = direct > 0;
+        x->rules_due |= direct < 0;
+    }
+}
+
+static void ask_route(struct xdp *x)
+{
+    const struct pool *pool = x->b->pool;
+
+    if (x->next_route >= pool->server_count)
+        x->next_route = 0;
+    const struct server *server = &pool->servers[x->next_route];
+    x->places.ifindex[x->next_route++] = server->used ? links_towards(x->links, &server->addr) : 0;
+    x->routes_due--;
+}
+
 static int start(struct xdp *x, uint64_t now_ms)
 {
     static const struct fastpath_ops ops = {
@@ -212,6 +237,8 @@ static int start(struct xdp *x, uint64_t now_ms)
                                 .run = x->maps.adopted ? (about.run + 1) % XDP_RUNS : 0};
     x->fastpath = (struct fastpath){.ops = &ops, .ctx = x};
     x->b->fastpath = &x->fastpath;
+    for (x->routes_due = x->b->pool->server_count; x->routes_due;)
+        ask_route(x);
     if (x->maps.adopted)
         err = adoption_run(&x->table, &x->places, x->maps.about, x->b, &now, x->log);
     else
@@ -240,22 +267,6 @@ void xdp_start(struct xdp *x, struct bindings *b, const struct log *log, uint64_
     xdp_tick(x, now_ms);
 }
 
-static void ask_rules(struct xdp *x)
-{
-    x->maps.about->is_direct[0] = links_are_direct(x->links, AF_INET);
-    x->maps.about->is_direct[1] = links_are_direct(x->links, AF_INET6);
-}
-
-static void ask_routes(struct xdp *x)
-{
-    const struct pool *pool = x->b->pool;
-
-    for (int i = 0; i < ROUTES_A_TICK && x->next_route < pool->server_count; i++, x->next_route++) {
-        const struct server *server = &pool->servers[x->next_route];
-        x->places.ifindex[x->next_route] = server->used ? links_towards(x->links, &server->addr) : 0;
-    }
-}
-
 /* A usual mistake in full NAT, which needs no forwarding elsewhere. */
 static void review(struct xdp *x)
 {
@@ -277,11 +288,12 @@ void xdp_tick(struct xdp *x, uint64_t now_ms)
     __atomic_store_n(&x->maps.about->alive, x->now, __ATOMIC_RELAXED);
     const unsigned changes = links_changes(x->links);
     devices_refresh(x->devices, changes & LINKS_DEVICES);
-    if (changes & LINKS_RULES)
+    if (changes & LINKS_RULES || x->rules_due)
         ask_rules(x);
     if (changes)
-        x->next_route = 0;
-    ask_routes(x);
+        x->routes_due = x->b->pool->server_count;
+    for (int i = 0; i < ROUTES_A_TICK && x->routes_due; i++)
+        ask_route(x);
     places_refresh(&x->places, x->b);
     traffic_collect(&x->traffic, x->b->pool, now_ms);
     if (x->turn++ % TICKS_A_REVIEW == 0)

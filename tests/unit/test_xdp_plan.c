@@ -140,7 +140,8 @@ static void test_native_vlans(void **state)
     assert_int_equal(exit_at(plan, 10)->vlan, 100);
     assert_int_equal(exit_at(plan, 11)->vlan, 200);
     assert_int_equal(exit_at(plan, 3)->vlan, 0);
-    assert_true(plan_can_send(plan)); /* what the VLAN devices cannot does not matter */
+    for (size_t i = 0; i < plan->attachment_count; i++) /* what the VLAN devices cannot does not matter */
+        assert_true(plan_can_send(plan->attachments[i]));
 
     links[0].has_address = true; /* then what has no tag is the device's own */
     plan_make(plan, links, 4, FASTPATH_NATIVE);
@@ -188,14 +189,13 @@ static void test_features(void **state)
     struct link links[] = {device(2), device(3)};
 
     plan_make(plan, links, 2, FASTPATH_NATIVE);
-    assert_true(plan_can_send(plan) && plan_can_receive(plan));
-    const uint64_t fingerprint = plan_fingerprint(plan);
+    assert_true(plan_can_send(plan_find(plan, 3)) && plan_can_receive(plan));
     links[1].features = FEATURES_BASIC | FEATURES_REDIRECT;
     plan_make(plan, links, 2, FASTPATH_NATIVE);
-    assert_false(plan_can_send(plan));
+    assert_true(plan_can_send(plan_find(plan, 2)));
+    assert_false(plan_can_send(plan_find(plan, 3)));
     assert_true(plan_can_receive(plan));
     assert_null(exit_at(plan, 3));
-    assert_int_not_equal(plan_fingerprint(plan), fingerprint);
     plan_make(plan, links, 2, FASTPATH_GENERIC);
     assert_non_null(exit_at(plan, 3));
     links[1].features = FEATURES_BASIC | FEATURES_NDO_XMIT;
@@ -205,6 +205,44 @@ static void test_features(void **state)
     links[1].are_features_known = false; /* an old kernel, and native was asked for */
     plan_make(plan, links, 2, FASTPATH_NATIVE);
     assert_non_null(exit_at(plan, 3));
+}
+
+/* Frames in more than one buffer are lost, too, where the device does not say that it takes them. */
+static void test_frames_in_parts(void **state)
+{
+    struct plan *plan = *state;
+    struct link links[] = {device(2), device(3), vlan(10, 3, 7)};
+
+    links[1].features |= FEATURES_NDO_XMIT_SG;
+    plan_make(plan, links, 3, FASTPATH_NATIVE);
+    assert_int_equal(exit_at(plan, 2)->takes_parts, 0);
+    assert_int_equal(exit_at(plan, 3)->takes_parts, 1);
+    assert_int_equal(exit_at(plan, 10)->takes_parts, 1);
+    plan_make(plan, links, 3, FASTPATH_GENERIC);
+    assert_int_equal(exit_at(plan, 2)->takes_parts, 1);
+}
+
+/* Native mode is tried again when a device where it was in vain has changed or gone, not when others come. */
+static void test_trial(void **state)
+{
+    struct plan *plan = *state;
+    struct link links[] = {device(2), device(3), device(4)};
+    struct plan_trial trial = {0};
+
+    plan_make(plan, links, 2, FASTPATH_NATIVE);
+    assert_false(plan_has_tried(plan, &trial));
+    plan_begin_trial(&trial, plan);
+    assert_int_equal(trial.count, 2);
+    trial.ifindexes[0] = 3; /* it did not work there only */
+    trial.count = 1;
+    plan_make(plan, links, 3, FASTPATH_NATIVE);
+    assert_true(plan_has_tried(plan, &trial));
+    links[1].features |= FEATURES_NDO_XMIT_SG;
+    assert_false(plan_has_tried(plan, &trial));
+    links[1].features = ALL;
+    assert_true(plan_has_tried(plan, &trial));
+    plan_make(plan, links, 1, FASTPATH_NATIVE);
+    assert_false(plan_has_tried(plan, &trial));
 }
 
 /* The tables are what the last plan says, and what it still says has not moved. */
@@ -257,6 +295,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_generic_vlans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vlans_that_are_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_features, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_frames_in_parts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ways, setup, teardown),
         cmocka_unit_test(test_full_ways),
     };

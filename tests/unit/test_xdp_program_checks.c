@@ -162,6 +162,12 @@ static void test_large_frames(void **state)
         world_check_bytes(&c, bytes, len - 1, WORLD_NOT_COUNTED, "cut off in the second buffer");
         world_check_bytes(&c, bytes, 3000, WORLD_NOT_COUNTED, "cut off in the first buffer");
         world_check_bytes(&c, bytes, len, WORLD_FORWARDED, "whole");
+        begin(w, &c, k, false, FRAME_CHECK_RIGHT);
+        put_esp(&c, 6000);
+        world_put_exit(w, w->ifindex[WORLD_CLIENTS], (struct xdp_exit){.ifindex = w->ifindex[WORLD_CLIENTS]});
+        world_check(&c, XDP_PASS_EXIT, "in two buffers, to a device that takes one");
+        put_esp(&c, 1000);
+        world_check(&c, WORLD_FORWARDED, "in one buffer, to that device");
     }
 }
 

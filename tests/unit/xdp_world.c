@@ -261,6 +261,12 @@ void world_put_port(const struct world_case *c, uint32_t ifindex, uint32_t vlan)
     assert_true(ways_put_port(c->world->maps.ports, &slot));
 }
 
+static void put_exit(const struct world *w, enum world_device to, enum world_device by, uint16_t vlan)
+{
+    world_put_exit(w, w->ifindex[to],
+                   (struct xdp_exit){.ifindex = w->ifindex[by], .vlan = vlan, .takes_parts = 1});
+}
+
 void world_reset(struct world *w)
 {
     memset(w->maps.entries, 0, (w->maps.slots + TABLE_TAIL) * sizeof *w->maps.entries);
@@ -270,12 +276,10 @@ void world_reset(struct world *w)
     w->maps.about->alive = world_now();
     memset(w->maps.ports, 0, XDP_WAYS * sizeof *w->maps.ports);
     memset(w->maps.exits, 0, XDP_WAYS * sizeof *w->maps.exits);
-    world_put_exit(w, w->ifindex[WORLD_CLIENTS], (struct xdp_exit){.ifindex = w->ifindex[WORLD_CLIENTS]});
-    world_put_exit(w, w->ifindex[WORLD_SERVERS], (struct xdp_exit){.ifindex = w->ifindex[WORLD_SERVERS]});
-    world_put_exit(w, w->ifindex[WORLD_VLAN_7],
-                   (struct xdp_exit){.ifindex = w->ifindex[WORLD_TRUNK], .vlan = 7});
-    world_put_exit(w, w->ifindex[WORLD_VLAN_8],
-                   (struct xdp_exit){.ifindex = w->ifindex[WORLD_TRUNK], .vlan = 8});
+    put_exit(w, WORLD_CLIENTS, WORLD_CLIENTS, 0);
+    put_exit(w, WORLD_SERVERS, WORLD_SERVERS, 0);
+    put_exit(w, WORLD_VLAN_7, WORLD_TRUNK, 7);
+    put_exit(w, WORLD_VLAN_8, WORLD_TRUNK, 8);
 }
 
 /* As lb/xdp/xdp.c enters it. */
