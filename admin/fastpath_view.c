@@ -40,6 +40,7 @@ struct fastpath_view fastpath_view_of(const json_t *status)
 {
     const json_t *fastpath = json_object_get(status, "fastpath");
     struct fastpath_view view = {.mode = json_string_value(json_object_get(fastpath, "mode")),
+                                 .trouble = json_string_value(json_object_get(fastpath, "trouble")),
                                  .per_cent = share_now(status)};
     size_t i;
     json_t *one;
@@ -70,7 +71,7 @@ const char *fastpath_view_use(const struct fastpath_view *view, char text[static
 
 const char *fastpath_view_trouble(const struct fastpath_view *view, char text[static FASTPATH_VIEW_MAX])
 {
-    text[0] = '\0';
+    snprintf(text, FASTPATH_VIEW_MAX, "%s", view->trouble ? view->trouble : "");
     if (view->troubles == 1)
         snprintf(text, FASTPATH_VIEW_MAX, "not on %s (%s)", view->interface, view->trouble);
     else if (view->troubles)

@@ -10,9 +10,9 @@
 struct fastpath_view {
     const char *mode;
     int per_cent;          /* of the packets that are forwarded now; negative: there are none */
-    const char *interface; /* one that is not served, and why */
-    const char *trouble;
-    size_t troubles; /* how many are not */
+    const char *interface; /* one that is not served */
+    const char *trouble;   /* why it is not; or why there is no fast path at all */
+    size_t troubles;       /* how many interfaces are not served */
 };
 
 /* Of the daemon's status; one of another version may know nothing of it. */

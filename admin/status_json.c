@@ -79,9 +79,10 @@ static json_t *fastpath(const struct bindings *b)
     struct fastpath_report report;
 
     fastpath_report(b, &report);
-    return json_pack("{s:s, s:I, s:I, s:o, s:o}", "mode", fastpath_mode_name(report.mode), "entries",
-                     (json_int_t)report.entries, "capacity", (json_int_t)report.capacity, "interfaces",
-                     interfaces(&report), "passed", passed(&report));
+    return json_pack("{s:s, s:s?, s:I, s:I, s:o, s:o}", "mode", fastpath_mode_name(report.mode), "trouble",
+                     report.trouble, "entries", (json_int_t)report.entries, "capacity",
+                     (json_int_t)report.capacity, "interfaces", interfaces(&report), "passed",
+                     passed(&report));
 }
 
 static json_t *document_head(const struct walk *w)

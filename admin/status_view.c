@@ -63,7 +63,7 @@ static void print_fastpath(const struct term *term, const json_t *status)
         return;
     term_put(term, TERM_FAINT, "fast path ");
     term_put(term, TERM_PLAIN, fastpath_view_use(&view, text));
-    if (view.troubles) {
+    if (view.trouble) {
         term_put(term, TERM_FAINT, " | ");
         term_put(term, TERM_WARN, fastpath_view_trouble(&view, text));
     }

@@ -116,6 +116,8 @@ static void print_fastpath(const struct term *term, const json_t *status)
         term_printf(term, TERM_PLAIN, "%d%%", view.per_cent);
     if (view.troubles)
         term_printf(term, TERM_WARN, ", not on %s", view.interface);
+    else if (view.trouble)
+        term_put(term, TERM_WARN, " (ikelb status says why)");
 }
 
 /* The alarms are counted here, as they may stand beyond the edge of the screen. */

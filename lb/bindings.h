@@ -31,6 +31,7 @@ struct bindings {
     struct spis *spis; /* the ESP SPIs of flows */
     struct tracking tracking;
     const struct fastpath *fastpath; /* borrowed; NULL: none */
+    const char *fastpath_trouble;    /* borrowed; why there is none although it is wanted; or NULL */
     uint32_t flow_hand;              /* where the sweep stands */
     uint32_t pin_hand;
     uint64_t

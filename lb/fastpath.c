@@ -109,7 +109,7 @@ void fastpath_refresh(const struct bindings *b)
 
 void fastpath_report(const struct bindings *b, struct fastpath_report *out)
 {
-    *out = (struct fastpath_report){.mode = FASTPATH_OFF};
+    *out = (struct fastpath_report){.mode = FASTPATH_OFF, .trouble = b->fastpath_trouble};
     if (b->fastpath)
         b->fastpath->ops->report(b->fastpath->ctx, out);
 }

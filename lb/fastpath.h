@@ -39,6 +39,7 @@ struct fastpath_interface {
 /* What there is to tell of it; pointers are valid until the next turn of the loop. */
 struct fastpath_report {
     enum fastpath_mode mode; /* of any interface */
+    const char *trouble;     /* why there is no fast path although it is wanted; or NULL */
     uint32_t entries;        /* two a flow */
     uint32_t capacity;
     const struct fastpath_interface *interfaces;

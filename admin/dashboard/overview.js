@@ -50,13 +50,13 @@ function showSums(status, services, nowMs) {
   drawLine(byId("out-line"), overview.rates, 1, null, nowMs);
 }
 
-// "98 %" and what of; without packets the mode alone; and the first of the interfaces that are not served.
+// "98 %" and what of; without packets the mode alone; and the first of the interfaces that are not served, or why there is none.
 function showFastPath(fastpath, fast, all) {
   const isUsed = fastpath.mode !== "off" && all > 0;
   const share = Math.round((100 * fast) / all);
   const within = fast > 0 && fast < all ? Math.min(Math.max(share, 1), 99) : share;
   const troubles = fastpath.interfaces.filter((one) => one.trouble);
-  const words = [isUsed ? `of packets, ${fastpath.mode}` : fastpath.mode === "off" ? "" : "no packets now"];
+  const words = [isUsed ? `of packets, ${fastpath.mode}` : fastpath.mode === "off" ? fastpath.trouble : "no packets now"];
   if (troubles.length) words.push(`not on ${troubles[0].name} (${troubles[0].trouble})${troubles.length > 1 ? ` and ${troubles.length - 1} more` : ""}`);
   setText(byId("fast"), isUsed ? `${within} %` : fastpath.mode);
   setText(byId("fast-of"), words.filter(Boolean).join("; "));

@@ -58,12 +58,6 @@ static unsigned flags_of(enum fastpath_mode mode)
     return mode == FASTPATH_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 }
 
-static void forget_left(struct maps *maps, size_t i)
-{
-    close(maps->left[i].program_fd);
-    maps->left[i] = maps->left[--maps->left_count];
-}
-
 /* Detaches what an earlier run left, the i-th of it. 0 or -errno; in either case it is forgotten. */
 static int detach_left(struct maps *maps, size_t i)
 {
@@ -72,7 +66,7 @@ static int detach_left(struct maps *maps, size_t i)
     LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = left->program_fd);
     const int err = bpf_xdp_detach((int)left->ifindex, flags_of(mode), &options);
 
-    forget_left(maps, i);
+    maps_forget_left(maps, i);
     return err;
 }
 
@@ -95,7 +89,7 @@ static void done_with_left(struct maps *maps, uint32_t ifindex)
 {
     for (size_t i = maps->left_count; i > 0; i--)
         if (maps->left[i - 1].ifindex == ifindex)
-            forget_left(maps, i - 1);
+            maps_forget_left(maps, i - 1);
 }
 
 /* Somebody else's program is left alone: we attach only where there is none, or in place of our own. */
@@ -320,9 +314,30 @@ static int list(struct devices *d)
     if (err && err != -EINTR && err != d->list_err)
         log_warn(d->log, "fast path: cannot list the network devices: %s; trying again", err_text(err));
     d->list_err = err;
-    if (!err)
-        d->found_count = (size_t)found;
+    if (err)
+        return err;
+    if (found == LINKS_MAX && d->found_count < LINKS_MAX)
+        log_warn(d->log, "fast path: only the first %d network devices are looked at", LINKS_MAX);
+    d->found_count = (size_t)found;
     return err;
+}
+
+/* Somebody may have taken the program off, or put another one in its place. */
+static void notice_lost(struct devices *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        struct device *device = &d->devices[i];
+        const struct link *link = link_find(d->found, d->found_count, device->ifindex);
+        if (device->mode == FASTPATH_OFF || !link)
+            continue;
+        if ((device->mode == FASTPATH_GENERIC ? link->generic_id : link->native_id) == d->maps->program_id)
+            continue;
+        log_warn(d->log, "fast path: %s: somebody has removed the program", device->name);
+        if (device->link_fd >= 0)
+            close(device->link_fd);
+        device->link_fd = -1;
+        device->mode = FASTPATH_OFF;
+    }
 }
 
 void devices_refresh(struct devices *d, bool links_have_changed)
@@ -334,6 +349,7 @@ void devices_refresh(struct devices *d, bool links_have_changed)
         return;
     if (list(d) != 0)
         return;
+    notice_lost(d);
     ask_features(d);
     if (d->wanted == CONFIG_FASTPATH_AUTO) {
         settle(d);

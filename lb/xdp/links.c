@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <linux/fib_rules.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -146,6 +145,17 @@ static int on_info_attr(const struct nlattr *attr, void *data)
     return MNL_CB_OK;
 }
 
+static int on_xdp_attr(const struct nlattr *attr, void *data)
+{
+    struct link *link = data;
+
+    if (mnl_attr_get_type(attr) == IFLA_XDP_DRV_PROG_ID)
+        link->native_id = mnl_attr_get_u32(attr);
+    else if (mnl_attr_get_type(attr) == IFLA_XDP_SKB_PROG_ID)
+        link->generic_id = mnl_attr_get_u32(attr);
+    return MNL_CB_OK;
+}
+
 static int on_link_attr(const struct nlattr *attr, void *data)
 {
     struct details *details = data;
@@ -165,6 +175,9 @@ static int on_link_attr(const struct nlattr *attr, void *data)
         break;
     case IFLA_LINK_NETNSID:
         details->is_elsewhere = true;
+        break;
+    case IFLA_XDP:
+        (void)mnl_attr_parse_nested(attr, on_xdp_attr, details->link);
         break;
     case IFLA_LINKINFO:
         (void)mnl_attr_parse_nested(attr, on_info_attr, details);
@@ -195,12 +208,19 @@ static int on_link(const struct nlmsghdr *nlh, void *data)
     return MNL_CB_OK;
 }
 
+const struct link *link_find(const struct link *links, size_t count, uint32_t ifindex)
+{
+    for (size_t i = 0; i < count; i++)
+        if (links[i].ifindex == ifindex)
+            return &links[i];
+    return NULL;
+}
+
 static struct link *find(const struct listing *listing, uint32_t ifindex)
 {
-    for (size_t i = 0; i < listing->count; i++)
-        if (listing->links[i].ifindex == ifindex)
-            return &listing->links[i];
-    return NULL;
+    const struct link *found = link_find(listing->links, listing->count, ifindex);
+
+    return found ? &listing->links[found - listing->links] : NULL;
 }
 
 static int on_address(const struct nlmsghdr *nlh, void *data)
@@ -236,123 +256,4 @@ int links_list(struct links *links, struct link *out)
             lower->has_vlans = true;
     }
     return (int)listing.count;
-}
-
-static int on_route_attr(const struct nlattr *attr, void *data)
-{
-    uint32_t *ifindex = data;
-
-    if (mnl_attr_get_type(attr) == RTA_OIF)
-        *ifindex = mnl_attr_get_u32(attr);
-    return MNL_CB_OK;
-}
-
-static int on_route(const struct nlmsghdr *nlh, void *data)
-{
-    if (nlh->nlmsg_type == RTM_NEWROUTE)
-        (void)mnl_attr_parse(nlh, sizeof(struct rtmsg), on_route_attr, data);
-    return MNL_CB_OK;
-}
-
-uint32_t links_towards(struct links *links, const struct addr *dst)
-{
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    uint32_t ifindex = 0;
-
-    nlh->nlmsg_type = RTM_GETROUTE;
-    struct rtmsg *route = mnl_nlmsg_put_extra_header(nlh, sizeof *route);
-    route->rtm_family = (uint8_t)addr_family(dst);
-    if (addr_is_v4(dst)) {
-        route->rtm_dst_len = 32;
-        mnl_attr_put(nlh, RTA_DST, 4, addr_v4_bytes(dst));
-    } else {
-        route->rtm_dst_len = 128;
-        mnl_attr_put(nlh, RTA_DST, sizeof dst->bytes, dst->bytes);
-    }
-    return question_ask(&links->question, nlh, NLM_F_ACK, on_route, &ifindex) == 0 ? ifindex : 0;
-}
-
-/* What a rule asks of a packet, as far as it matters here. */
-struct rule {
-    uint32_t table;
-    uint32_t mark;
-    uint32_t suppressed; /* prefix lengths up to this do not count; UINT32_MAX: none */
-    bool is_l3mdev;      /* the table of the device's VRF */
-    bool is_special;     /* it asks for something else */
-};
-
-static int on_rule_attr(const struct nlattr *attr, void *data)
-{
-    struct rule *rule = data;
-
-    switch (mnl_attr_get_type(attr)) {
-    case FRA_TABLE:
-        rule->table = mnl_attr_get_u32(attr);
-        break;
-    case FRA_FWMARK:
-        rule->mark = mnl_attr_get_u32(attr);
-        break;
-    case FRA_SUPPRESS_PREFIXLEN:
-        rule->suppressed = mnl_attr_get_u32(attr);
-        break;
-    case FRA_L3MDEV:
-        rule->is_l3mdev = mnl_attr_get_u8(attr) != 0;
-        break;
-    case FRA_FWMASK:
-    case FRA_PRIORITY:
-    case FRA_PROTOCOL:
-        break;
-    default:
-        rule->is_special = true;
-    }
-    return MNL_CB_OK;
-}
-
-/* What the rules that have been looked at, in their order, do. */
-struct rules {
-    bool any_matters;
-    bool any_main; /* the main table is among them */
-};
-
-/* Can the rule lead a packet without a mark anywhere else than no rule would? */
-static bool matters(const struct rules *before, const struct fib_rule_hdr *header, const struct rule *rule)
-{
-    const bool is_usual = rule->table == RT_TABLE_LOCAL || rule->table == RT_TABLE_MAIN ||
-                          (rule->table == RT_TABLE_DEFAULT && before->any_main);
-    const bool is_inverted = header->flags & FIB_RULE_INVERT;
-
-    if (rule->mark && !is_inverted)
-        return false;
-    if (header->src_len || header->dst_len || header->tos || is_inverted || rule->is_special)
-        return true;
-    return header->action != FR_ACT_TO_TBL || rule->suppressed != UINT32_MAX ||
-           !(is_usual || rule->is_l3mdev);
-}
-
-static int on_rule(const struct nlmsghdr *nlh, void *data)
-{
-    const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(nlh);
-    struct rule rule = {.table = header->table, .suppressed = UINT32_MAX};
-    struct rules *rules = data;
-
-    (void)mnl_attr_parse(nlh, sizeof *header, on_rule_attr, &rule);
-    if (matters(rules, header, &rule))
-        rules->any_matters = true;
-    else if (rule.table == RT_TABLE_MAIN && !rule.mark)
-        rules->any_main = true;
-    return MNL_CB_OK;
-}
-
-int links_are_direct(struct links *links, int family)
-{
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    struct rules rules = {0};
-
-    nlh->nlmsg_type = RTM_GETRULE;
-    struct fib_rule_hdr *header = mnl_nlmsg_put_extra_header(nlh, sizeof *header);
-    header->family = (uint8_t)family;
-    const int err = question_ask(&links->question, nlh, NLM_F_DUMP, on_rule, &rules);
-    return err ? err : rules.any_main && !rules.any_matters;
 }

@@ -25,7 +25,12 @@ struct link {
     uint64_t
         features; /* what it can do with XDP (lb/xdp/features.h), which links_list() leaves to the caller */
     bool are_features_known;
+    uint32_t native_id; /* of the XDP program there; 0: none */
+    uint32_t generic_id;
 };
+
+/* The one of that index among so many, or NULL. */
+const struct link *link_find(const struct link *links, size_t count, uint32_t ifindex);
 
 struct links;
 
@@ -42,10 +47,3 @@ unsigned links_changes(struct links *links);
 
 /* Fills up to LINKS_MAX of them in. Their number, or -errno; -EINTR: they are just changing, ask again. */
 int links_list(struct links *links, struct link *out);
-
-/* Index of the device that packets for `dst` leave on now; 0 if there is none. */
-uint32_t links_towards(struct links *links, const struct addr *dst);
-
-/* Do rules (ip-rule(8)) lead all packets without a mark to the main table, or that of their device's VRF? 1,
- * 0 or -errno. */
-int links_are_direct(struct links *links, int family);

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,16 +45,29 @@ static bool is_ours(int program_fd)
     return bpf_obj_get_info_by_fd(program_fd, &info, &len) == 0 && strcmp(info.name, PROGRAM_NAME) == 0;
 }
 
+static int find_fd(const struct maps *maps, uint32_t id)
+{
+    for (size_t i = 0; i < maps->left_count; i++)
+        if (maps->left[i].id == id)
+            return maps->left[i].program_fd;
+    return -1;
+}
+
 static void note_left(struct maps *maps, uint32_t ifindex, uint32_t id, bool is_generic)
 {
     if (id == 0 || maps->left_count == MAPS_LEFT_MAX)
         return;
-    const int fd = bpf_prog_get_fd_by_id(id);
-    if (fd < 0)
-        return;
-    if (!is_ours(fd)) {
-        close(fd);
-        return;
+    int fd = find_fd(maps, id);
+    if (fd < 0) {
+        fd = bpf_prog_get_fd_by_id(id);
+        if (fd < 0 && errno == EPERM && !maps->hidden)
+            maps->hidden = ifindex;
+        if (fd < 0)
+            return;
+        if (!is_ours(fd)) {
+            close(fd);
+            return;
+        }
     }
     maps->left[maps->left_count++] =
         (struct maps_left){.ifindex = ifindex, .id = id, .is_generic = is_generic, .program_fd = fd};
@@ -71,6 +85,15 @@ void maps_find_left(struct maps *maps)
         note_left(maps, one->if_index, attached.skb_prog_id, true);
     }
     if_freenameindex(all);
+}
+
+void maps_forget_left(struct maps *maps, size_t i)
+{
+    const struct maps_left gone = maps->left[i];
+
+    maps->left[i] = maps->left[--maps->left_count];
+    if (find_fd(maps, gone.id) < 0)
+        close(gone.program_fd);
 }
 
 static int *kept_fd(struct kept *kept, const char *name)
@@ -199,14 +222,17 @@ static int prepare(struct maps *maps, struct xdp_about *about)
     return err;
 }
 
-static bool may_look(int program_fd)
+static uint32_t id_of(int program_fd)
 {
     struct bpf_prog_info info = {0};
     uint32_t len = sizeof info;
 
-    if (bpf_obj_get_info_by_fd(program_fd, &info, &len) != 0)
-        return false;
-    const int fd = bpf_prog_get_fd_by_id(info.id);
+    return bpf_obj_get_info_by_fd(program_fd, &info, &len) == 0 ? info.id : 0;
+}
+
+static bool may_look(uint32_t program_id)
+{
+    const int fd = bpf_prog_get_fd_by_id(program_id);
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -239,7 +265,8 @@ static int load(struct maps *maps)
         *maps->about = about;
     maps->program_fd = bpf_program__fd(maps->skeleton->progs.ikelb_fastpath);
     maps->passed_fd = bpf_map__fd(maps->skeleton->maps.ikelb_passed);
-    maps->lasts = may_look(maps->program_fd);
+    maps->program_id = id_of(maps->program_fd);
+    maps->lasts = may_look(maps->program_id);
     return 0;
 }
 
@@ -270,7 +297,7 @@ static void unload(struct maps *maps)
     maps->skeleton = NULL;
 }
 
-int maps_load(struct maps *maps, uint32_t entries, const struct log *log)
+int maps_load(struct maps *maps, uint32_t entries, char trouble[static MAPS_TROUBLE_MAX])
 {
     const int cpus = libbpf_num_possible_cpus();
 
@@ -279,8 +306,9 @@ int maps_load(struct maps *maps, uint32_t entries, const struct log *log)
     maps->slots = slots_for(entries);
     const int err = load(maps);
     if (err) {
-        log_warn(log, "fast path: the kernel does not take the program: %s%s", err_text(err),
-                 err == -EPERM ? " (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)" : "");
+        const bool may_not = err == -EPERM || err == -EACCES;
+        snprintf(trouble, MAPS_TROUBLE_MAX, "the kernel does not take the program: %s%s", err_text(err),
+                 may_not ? " (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)" : "");
         unload(maps);
     }
     return err;
@@ -288,8 +316,7 @@ int maps_load(struct maps *maps, uint32_t entries, const struct log *log)
 
 void maps_unload(struct maps *maps)
 {
-    for (size_t i = 0; i < maps->left_count; i++)
-        close(maps->left[i].program_fd);
-    maps->left_count = 0;
+    while (maps->left_count)
+        maps_forget_left(maps, maps->left_count - 1);
     unload(maps);
 }

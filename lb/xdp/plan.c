@@ -10,14 +10,6 @@ static bool is_served(const struct link *link)
     return link->is_ethernet && link->is_up && link->has_address && !link->is_port;
 }
 
-static const struct link *find_link(const struct link *links, size_t count, uint32_t ifindex)
-{
-    for (size_t i = 0; i < count; i++)
-        if (links[i].ifindex == ifindex)
-            return &links[i];
-    return NULL;
-}
-
 static void attach(struct plan *plan, const struct link *link)
 {
     for (size_t i = 0; i < plan->attachment_count; i++)
@@ -64,7 +56,7 @@ static void serve_generic(struct plan *plan, const struct link *link)
  */
 static void serve_native(struct plan *plan, const struct link *links, size_t count, const struct link *link)
 {
-    const struct link *lower = link->lower ? find_link(links, count, link->lower) : NULL;
+    const struct link *lower = link->lower ? link_find(links, count, link->lower) : NULL;
 
     if (link->lower && (!lower || lower->is_port || lower->lower)) /* VLANs in VLANs, or on somebody's port */
         return;
@@ -91,7 +83,7 @@ static void add_exit(struct plan *plan, const struct link *links, size_t count, 
                      enum fastpath_mode mode)
 {
     const bool is_native = mode == FASTPATH_NATIVE;
-    const struct link *device = is_native && link->lower ? find_link(links, count, link->lower) : link;
+    const struct link *device = is_native && link->lower ? link_find(links, count, link->lower) : link;
 
     if (!link->is_ethernet || !link->is_up || link->is_port || !device || (is_native && !can_take(device)) ||
         (device != link && device->lower))

@@ -3,14 +3,19 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "lb/xdp/adoption.h"
 #include "lb/xdp/devices.h"
+#include "lb/xdp/hops.h"
 #include "lb/xdp/links.h"
 #include "lb/xdp/maps.h"
 #include "lb/xdp/places.h"
+#include "lb/xdp/question.h"
+#include "lb/xdp/rules.h"
 #include "lb/xdp/table.h"
 #include "lb/xdp/traffic.h"
 
@@ -18,6 +23,12 @@
 #define ROUTES_A_TICK 32
 
 #define TICKS_A_REVIEW 10
+
+/* In so many ticks the hop towards each server is used once. */
+#define TICKS_A_ROUND 50
+
+/* So many flows are looked at in a tick, for one whose client's hop is used. */
+#define FLOWS_A_TICK 256
 
 struct xdp {
     struct maps maps;
@@ -29,14 +40,18 @@ struct xdp {
     struct places places;
     struct traffic_counts traffic;
     struct links *links;
+    struct question question;
     struct devices *devices;
     uint64_t now_ms;   /* as of the last xdp_tick() */
     uint32_t now;      /* the same in ticks */
     size_t next_route; /* the server to ask the route of next */
     size_t routes_due; /* so many are to be asked */
     bool rules_due;
+    size_t next_server;   /* whose hop to use next */
+    uint32_t flow_hand;   /* of flows_next() */
     unsigned turn;        /* of xdp_tick() */
     uint64_t unforwarded; /* packets that passed up because forwarding is off, when last looked at */
+    char trouble[MAPS_TROUBLE_MAX];
 };
 
 static uint32_t ticks(uint64_t now_ms)
@@ -168,7 +183,7 @@ static void report(void *ctx, struct fastpath_report *out)
     *out = (struct fastpath_report){
         .mode = devices_mode(x->devices),
         .entries = x->table.count,
-        .capacity = x->table.slots / MAPS_SLOTS_AN_ENTRY,
+        .capacity = x->table.slots,
         .reason_count = XDP_PASS_COUNT,
     };
     out->interfaces = devices_list(x->devices, &out->interface_count);
@@ -176,6 +191,19 @@ static void report(void *ctx, struct fastpath_report *out)
         out->reasons[i] = reasons[i];
         out->passed_total[i] = traffic_passed(&x->traffic, i);
     }
+}
+
+static void warn_of_hidden(const struct xdp *x, const struct log *log)
+{
+    char name[IF_NAMESIZE];
+
+    if (x->maps.hidden && if_indextoname(x->maps.hidden, name))
+        log_warn(
+            log,
+            "fast path: there is an XDP program on %s, and without CAP_SYS_ADMIN it cannot be told whose. If "
+            "an ikelb that root had started has left it, it still forwards as that one had decided: "
+            "`ip link set dev %s xdp off`, and the same on the other interfaces, removes it",
+            name, name);
 }
 
 int xdp_load(const struct config *config, const struct log *log, struct xdp **out)
@@ -186,8 +214,9 @@ int xdp_load(const struct config *config, const struct log *log, struct xdp **ou
         return -ENOMEM;
     x->wanted = config->fastpath;
     maps_find_left(&x->maps);
-    if (x->wanted != CONFIG_FASTPATH_OFF)
-        (void)maps_load(&x->maps, 2 * config->max_clients, log); /* which has logged it */
+    warn_of_hidden(x, log);
+    if (x->wanted != CONFIG_FASTPATH_OFF && maps_load(&x->maps, 2 * config->max_clients, x->trouble) != 0)
+        log_warn(log, "fast path: %s", x->trouble);
     *out = x;
     return 0;
 }
@@ -198,7 +227,7 @@ static void ask_rules(struct xdp *x)
 
     x->rules_due = false;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        const int direct = links_are_direct(x->links, families[i]);
+        const int direct = rules_are_direct(&x->question, families[i]);
         x->maps.about->is_direct[i] = direct > 0;
         x->rules_due |= direct < 0;
     }
@@ -211,8 +240,48 @@ static void ask_route(struct xdp *x)
     if (x->next_route >= pool->server_count)
         x->next_route = 0;
     const struct server *server = &pool->servers[x->next_route];
-    x->places.ifindex[x->next_route++] = server->used ? links_towards(x->links, &server->addr) : 0;
+    struct hop hop = {0};
+    if (server->used)
+        (void)hop_towards(&x->question, &server->addr, &hop);
+    x->places.ifindex[x->next_route++] = hop.ifindex;
     x->routes_due--;
+}
+
+static void use_hop_towards(struct xdp *x, const struct addr *dst)
+{
+    struct hop hop;
+
+    if (hop_towards(&x->question, dst, &hop) == 0)
+        hop_use(&x->question, &hop);
+}
+
+static void use_hops_of_servers(struct xdp *x)
+{
+    const struct pool *pool = x->b->pool;
+
+    for (size_t left = (pool->server_count + TICKS_A_ROUND - 1) / TICKS_A_ROUND; left; left--) {
+        if (x->next_server >= pool->server_count)
+            x->next_server = 0;
+        const struct server *server = &pool->servers[x->next_server++];
+        if (server->used)
+            use_hop_towards(x, &server->addr);
+    }
+}
+
+/* Nearly all clients are behind a few gateways. */
+static void use_hop_of_a_client(struct xdp *x)
+{
+    uint32_t budget = FLOWS_A_TICK, index;
+
+    while ((index = flows_next(x->b->flows, &x->flow_hand, &budget)) != FLOW_NONE) {
+        const struct flow *flow = flows_get(x->b->flows, index);
+        if (flow->flags & FLOW_FAST) {
+            use_hop_towards(x, &flow->client);
+            return;
+        }
+    }
+    if (budget)
+        x->flow_hand = 0;
 }
 
 static int start(struct xdp *x, uint64_t now_ms)
@@ -220,8 +289,10 @@ static int start(struct xdp *x, uint64_t now_ms)
     static const struct fastpath_ops ops = {
         .enter = enter, .leave = leave, .ask = ask, .ages = ages, .refresh = refresh, .report = report};
     const struct xdp_about about = *x->maps.about;
-    int err = links_open(&x->links);
+    int err = question_open(&x->question, NETLINK_ROUTE);
 
+    if (!err)
+        err = links_open(&x->links);
     if (!err)
         err = devices_create(&x->maps, x->links, x->wanted, x->log, &x->devices);
     if (!err)
@@ -254,11 +325,14 @@ void xdp_start(struct xdp *x, struct bindings *b, const struct log *log, uint64_
     x->log = log;
     if (x->maps.skeleton) {
         err = start(x, now_ms);
-        if (err)
-            log_warn(x->log, "fast path: cannot start: %s; packets take the slow path", err_text(err));
+        if (err) {
+            snprintf(x->trouble, sizeof x->trouble, "cannot start: %s", err_text(err));
+            log_warn(x->log, "fast path: %s; packets take the slow path", x->trouble);
+        }
     }
     if (!x->maps.skeleton || err) {
         b->fastpath = NULL;
+        b->fastpath_trouble = x->trouble[0] ? x->trouble : NULL;
         devices_clean(&x->maps, x->log);
         devices_destroy(x->devices, false);
         x->devices = NULL;
@@ -294,6 +368,8 @@ void xdp_tick(struct xdp *x, uint64_t now_ms)
         x->routes_due = x->b->pool->server_count;
     for (int i = 0; i < ROUTES_A_TICK && x->routes_due; i++)
         ask_route(x);
+    use_hops_of_servers(x);
+    use_hop_of_a_client(x);
     places_refresh(&x->places, x->b);
     traffic_collect(&x->traffic, x->b->pool, now_ms);
     if (x->turn++ % TICKS_A_REVIEW == 0)
@@ -304,10 +380,13 @@ void xdp_destroy(struct xdp *x, bool leave)
 {
     if (!x)
         return;
-    if (x->b)
+    if (x->b) {
         x->b->fastpath = NULL;
+        x->b->fastpath_trouble = NULL;
+    }
     devices_destroy(x->devices, leave);
     links_close(x->links);
+    question_close(&x->question);
     traffic_deinit(&x->traffic);
     maps_unload(&x->maps);
     free(x);

@@ -1,5 +1,6 @@
 """Where the fast path is: on which interfaces, in which mode, and for which packets as the interfaces and routes are."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from variants import both_xdp, own_path
 from vpnlab.bench import Bench
 from vpnlab.net import Namespace, connect, let_native_in
 from vpnlab.topology import CLIENTS_GATEWAY, CLIENTS_NET, INSIDE, OUTSIDE, SNAT, VIP, server_address
-from wires import DOWN, FAST, LOST, SLOW, UP, Flow, Wires
+from wires import DOWN, FAST, LOST, SLOW, UP, Flow, Wires, mac
 
 HERE = Path(__file__).resolve().parent
 ATTACH_S = 4.0  # "within about a second", on a busy machine
@@ -251,6 +252,54 @@ def test_neighbours(how: str) -> None:
 
 
 @both_xdp
+def test_changed_mac(how: str) -> None:
+    """A server, and a client on the same network, that get another MAC address and tell nobody: the kernel goes on asking
+    for those that only the fast path sends to, and finds out."""
+    with fast_lab(how, both) as bench, Wires(bench) as wires:
+        topology = bench.topology
+        topology.lb.sysctl({f"net.ipv{family}.neigh.{link}.{what}": value
+                            for family in (4, 6) for link in ("inside", "outside")
+                            for what, value in (("base_reachable_time_ms", 500), ("delay_first_probe_time", 1))})
+        flows = [wires.connect(1, VIP, family) for family in (4, 6)]
+        for flow in flows:
+            wires.wait_paths(flow, FAST)
+        for link in ("inside", "outside"):  # As they are when nobody uses them any more.
+            for known in json.loads(topology.lb.ip("-json", "neigh", "show", "dev", link)):
+                if "lladdr" in known:
+                    topology.lb.ip("neigh", "change", known["dst"], "lladdr", known["lladdr"], "dev", link, "nud", "stale")
+        for namespace in (topology.clients, *topology.servers.values()):
+            address = bytearray(mac(namespace, "eth0"))
+            address[-1] ^= 0xFF
+            namespace.ip("link", "set", "dev", "eth0", "address", address.hex(":"))
+        for flow in flows:
+            for direction, namespace in ((UP, topology.servers[flow.server]), (DOWN, topology.clients)):
+                packet = flow.esp(direction)
+                new = mac(namespace, "eth0")
+
+                def arrives() -> bool:
+                    wires.sender(flow, direction).send(wires.frame(flow, direction, packet))
+                    seen = wires.receiver(flow, direction).receive(0.1)
+                    return seen is not None and seen.payload == packet.payload and seen.link[1] == new
+
+                wait_for(arrives, f"IPv{flow.family}: packets {direction} to the new MAC address", 15.0)
+
+
+@both_xdp
+def test_rules(how: str) -> None:
+    """Policy rules that come and go while ikelb runs hold for the fast path as well."""
+    with fast_lab(how, both) as bench, Wires(bench) as wires:
+        lb = bench.topology.lb
+        for family in (4, 6):
+            flow = wires.connect(1, VIP, family)
+            wires.wait_paths(flow, FAST)
+            rule = (f"-{family}", "rule", "add", "from", VIP[family], "pref", "100", "prohibit")
+            lb.ip(*rule)
+            wait_for(lambda: not wires.passes(flow, DOWN), f"IPv{family}: nothing leaves past a rule that prohibits it")
+            lb.ip(*("del" if word == "add" else word for word in rule))
+            wires.wait_paths(flow, FAST)
+
+
+@both_xdp
 def test_wrong_interface(how: str) -> None:
     """What claims to come from a server, but comes in where the clients are, does not leave from the VIP."""
     with fast_lab(how, both) as bench, Wires(bench) as wires:
@@ -299,5 +348,10 @@ def test_foreign_program(how: str) -> None:
         with Wires(bench) as wires:
             lb.ip("link", "set", "dev", "outside", kind, "off")
             wait_links(bench, how, {"inside", "outside"})
-            for family in (4, 6):
-                wires.wait_paths(wires.connect(1, VIP, family), FAST)
+            flows = [wires.connect(1, VIP, family) for family in (4, 6)]
+            for flow in flows:
+                wires.wait_paths(flow, FAST)
+            lb.ip("link", "set", "dev", "inside", kind, "off")  # ikelb's own: it comes again
+            for flow in flows:
+                wires.wait_paths(flow, FAST)
+            wait_links(bench, how, {"inside", "outside"})

@@ -200,7 +200,7 @@ class Wires:
         return Flow(family, address, 4500, vip[family], server, got.source, spi_i, spi_r, chance=chance)
 
     def link(self, flow: Flow, direction: str) -> Link:
-        return (self._from(flow, direction).mac, self._doors[direction])
+        return (self.sender(flow, direction).mac, self._doors[direction])
 
     def frame(self, flow: Flow, direction: str, packet: Packet) -> bytes:
         return packet.frame(self.link(flow, direction), self._vlans[direction])
@@ -217,7 +217,7 @@ class Wires:
 
     def send_frames(self, flow: Flow, direction: str, frames: Sequence[bytes]) -> Crossed:
         """Frames, and behind them a fence: an IKE message, which waits its turn in the slow path."""
-        sender, receiver = self._from(flow, direction), self._to(flow, direction)
+        sender, receiver = self.sender(flow, direction), self.receiver(flow, direction)
         self.late += sender.drain() + receiver.drain()
         for frame in frames:
             sender.send(frame)
@@ -238,7 +238,7 @@ class Wires:
         a moment late."""
         packet = packet or flow.esp(direction)
         crossed = self.send(flow, direction, packet)
-        if not crossed.out and (late := self._to(flow, direction).receive(LATE_S)):
+        if not crossed.out and (late := self.receiver(flow, direction).receive(LATE_S)):
             crossed = replace(crossed, out=(late,))
         if any(seen.source != flow.source_after(direction) for seen in crossed.out):
             return ASTRAY  # Not ikelb but the kernel has forwarded it.
@@ -247,9 +247,9 @@ class Wires:
     def passes(self, flow: Flow, direction: str) -> bool:
         """Does ESP get through without a fence behind it, which the slow path would have to carry?"""
         packet = flow.esp(direction)
-        receiver = self._to(flow, direction)
+        receiver = self.receiver(flow, direction)
         receiver.drain()
-        self._from(flow, direction).send(self.frame(flow, direction, packet))
+        self.sender(flow, direction).send(self.frame(flow, direction, packet))
         seen = receiver.receive(LOST_S)
         return (seen is not None and seen.payload == packet.payload and seen.label == packet.label
                 and seen.source == flow.source_after(direction))
@@ -265,8 +265,8 @@ class Wires:
         """Sends ESP both ways until it takes that path both ways."""
         wait_for(lambda: self.paths(flow) == (wanted, wanted), f"ESP of {flow.address} on the {wanted} path", timeout_s)
 
-    def _from(self, flow: Flow, direction: str) -> Wire:
+    def sender(self, flow: Flow, direction: str) -> Wire:
         return self.client if direction == UP else self.servers[flow.server]
 
-    def _to(self, flow: Flow, direction: str) -> Wire:
+    def receiver(self, flow: Flow, direction: str) -> Wire:
         return self.servers[flow.server] if direction == UP else self.client

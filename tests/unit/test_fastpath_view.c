@@ -27,6 +27,7 @@ static void test_words(void **state)
         {"{" NATIVE IN("eth0", "null") "," IN("eth1", "\"why\"") "]}}", "native", "not on eth1 (why)"},
         {"{" NATIVE IN("a", "\"why\"") "," IN("b", "\"so\"") "," IN("c", "\"so\"") "]}}", "native",
          "not on a (why) and 2 more"},
+        {"{\"fastpath\":{\"mode\":\"off\",\"trouble\":\"why\",\"interfaces\":[]}}", "off", "why"},
         {"{\"fastpath\":{\"mode\":\"off\"}," TRAFFIC("0", "1", "1") "}", "off", ""},
         {"{" NATIVE "{\"name\":7,\"trouble\":\"why\"},8]}}", "native", "not on - (why)"},
     };

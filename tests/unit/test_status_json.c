@@ -29,7 +29,7 @@ static const struct support_service services[] = {
 
 static const char expected[] =
     "{\"version\":\"" IKELB_VERSION "\",\"uptime_s\":3,\"drops\":{},"
-    "\"fastpath\":{\"mode\":\"native\",\"entries\":51,\"capacity\":250,\"interfaces\":["
+    "\"fastpath\":{\"mode\":\"native\",\"trouble\":null,\"entries\":51,\"capacity\":250,\"interfaces\":["
     "{\"name\":\"eth0\",\"mode\":\"native\",\"trouble\":null},"
     "{\"name\":\"eth1\",\"mode\":\"off\",\"trouble\":\"another XDP program is attached\"}],"
     "\"passed\":{\"mtu\":52,\"new_spi\":53}},"
@@ -177,9 +177,15 @@ static void test_no_fastpath(void **state)
     support_net_init(&net, services, 2, 100);
     json_t *document = document_of(&net.dp, 0, net.now_ms);
     char *seen = json_dumps(json_object_get(document, "fastpath"), JSON_SORT_KEYS | JSON_COMPACT);
-    assert_string_equal(seen,
-                        "{\"capacity\":0,\"entries\":0,\"interfaces\":[],\"mode\":\"off\",\"passed\":{}}");
+    assert_string_equal(
+        seen,
+        "{\"capacity\":0,\"entries\":0,\"interfaces\":[],\"mode\":\"off\",\"passed\":{},\"trouble\":null}");
     free(seen);
+    json_decref(document);
+    net.dp.bindings.fastpath_trouble = "the kernel does not take the program";
+    document = document_of(&net.dp, 0, net.now_ms);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(document, "fastpath"), "trouble")),
+                        net.dp.bindings.fastpath_trouble);
     json_decref(document);
     support_net_deinit(&net);
 }

@@ -202,18 +202,20 @@ static void make_ways(struct world *w)
 
 int world_set_up(void **state)
 {
-    const struct log log = {.level = LOG_LEVEL_INFO, .out = stderr};
+    char trouble[MAPS_TROUBLE_MAX] = "";
     struct world *w = calloc(1, sizeof *w);
 
     assert_non_null(w);
     *state = NULL;
     const int err =
-        geteuid() != 0 || unshare(CLONE_NEWNET) != 0 ? -EPERM : maps_load(&w->maps, ENTRIES, &log);
+        geteuid() != 0 || unshare(CLONE_NEWNET) != 0 ? -EPERM : maps_load(&w->maps, ENTRIES, trouble);
     if (err == -EPERM) {
         print_message("this needs root: namespaces, and programs in the kernel\n");
         free(w);
         return 0;
     }
+    if (err)
+        print_message("%s\n", trouble);
     assert_int_equal(err, 0); /* or the verifier does not take the program, which is no reason to skip */
     run_ip(set_up_commands);
     add_neighbours();
