@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include "lb/xdp/table.h"
 #include "tests/unit/fast_tunnel.h"
 
 /* What the fast path has seen counts as if it had come by here: for expiry, and for who may take whose place.
@@ -46,6 +47,35 @@ static void test_times(void **state)
         assert_true(f.fake.now_ms == f.net.now_ms);
         assert_int_equal((uint32_t)f.net.now_ms - flow->client_ms, rows[i].client_age);
         assert_int_equal((uint32_t)f.net.now_ms - flow->seen_ms, rows[i].seen_age);
+        end(&f);
+    }
+}
+
+/* What the table says of a direction that has been quiet for weeks, or whose packet has just come: the other
+ * one goes on, and no time goes back. */
+static void test_times_of_weeks(void **state)
+{
+    static const int days[] = {1, 24, 25, 26, 27, 45, 52};
+    static const uint32_t day_ticks = (uint32_t)(UINT64_C(86400000000000) >> XDP_TICK_SHIFT);
+    const uint32_t now = 12345;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof days / sizeof days[0]; i++) {
+        const bool is_client = i % 2;
+        const struct xdp_entry quiet = {.seen = now - (uint32_t)days[i / 2] * day_ticks};
+        const struct xdp_entry busy = {.seen = now + 5};
+        struct fixture f;
+        begin_fast(&f, &ways[i % WAYS]);
+        f.net.now_ms += LATER_MS;
+        f.fake.ages = (struct fastpath_ages){table_age_ms(is_client ? &quiet : &busy, now),
+                                             table_age_ms(is_client ? &busy : &quiet, now)};
+        const struct flow *flow = fastpath_flow(&f.net.dp.bindings, index_of(&f), f.net.now_ms);
+        assert_int_equal((uint32_t)f.net.now_ms - flow->client_ms, is_client ? LATER_MS : 0);
+        assert_int_equal((uint32_t)f.net.now_ms - flow->seen_ms, 0);
+        f.fake.ages = (struct fastpath_ages){table_age_ms(&quiet, now), table_age_ms(&quiet, now)};
+        f.net.now_ms += LATER_MS;
+        fastpath_flow(&f.net.dp.bindings, index_of(&f), f.net.now_ms);
+        assert_int_equal((uint32_t)f.net.now_ms - flow->seen_ms, LATER_MS);
         end(&f);
     }
 }
@@ -317,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_times_of_weeks),
         cmocka_unit_test(test_times_come_round),
         cmocka_unit_test(test_nothing_to_tell),
         cmocka_unit_test(test_expiry),

@@ -1,15 +1,13 @@
 #include "tests/unit/unit.h"
 
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "lb/xdp/table.h"
 #include "lb/xdp/xdp.h"
+#include "tests/unit/netns.h"
+#include "tests/unit/open_map.h"
 #include "tests/unit/support.h"
 
 /* The fast path as lb/ sees it, with its maps in the kernel, in a namespace that has no device to attach to.
@@ -17,7 +15,6 @@
 
 #define CLIENTS 37
 #define START   UINT64_C(123456789)
-#define FDS_MAX 256
 
 enum { VPN, FULL };
 enum { VPN_A, FULL_A };
@@ -40,34 +37,15 @@ struct fixture {
     struct xdp_entry *entries;
     struct xdp_place *places;
     struct xdp_about *about;
+    size_t entries_size, places_size, about_size;
     struct table table; /* over the same entries: to look things up */
 };
 
 static int set_up_group(void **state)
 {
     (void)state;
-    may_test = geteuid() == 0 && unshare(CLONE_NEWNET) == 0;
-    if (!may_test)
-        print_message("this needs root: namespaces, and programs in the kernel\n");
+    may_test = netns_enter();
     return 0;
-}
-
-/* A map that this process has open, as memory. */
-static void *map_memory(const char *name)
-{
-    for (int fd = 3; fd < FDS_MAX; fd++) {
-        struct bpf_map_info info = {0};
-        uint32_t len = sizeof info;
-        if (bpf_obj_get_info_by_fd(fd, &info, &len) != 0 ||
-            strncmp(info.name, name, sizeof info.name - 1) != 0)
-            continue;
-        void *memory =
-            mmap(NULL, (size_t)info.value_size * info.max_entries, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        assert_true(memory != MAP_FAILED);
-        return memory;
-    }
-    fail_msg("there is no map %s", name);
-    return NULL;
 }
 
 static void begin(struct fixture *f)
@@ -82,17 +60,17 @@ static void begin(struct fixture *f)
     xdp_start(f->xdp, &f->net.dp.bindings, &log, START);
     f->fastpath = f->net.dp.bindings.fastpath;
     assert_non_null(f->fastpath);
-    f->entries = map_memory("ikelb_entries");
-    f->places = map_memory("ikelb_places");
-    f->about = map_memory("ikelb_about");
+    f->entries = open_map("ikelb_entries", &f->entries_size);
+    f->places = open_map("ikelb_places", &f->places_size);
+    f->about = open_map("ikelb_about", &f->about_size);
     f->table = (struct table){.entries = f->entries, .slots = f->about->slots, .seed = f->about->seed};
 }
 
 static void end(struct fixture *f)
 {
-    munmap(f->entries, (f->about->slots + TABLE_TAIL) * sizeof *f->entries);
-    munmap(f->places, XDP_RUNS * XDP_PLACES_A_RUN * sizeof *f->places);
-    munmap(f->about, sizeof *f->about);
+    munmap(f->entries, f->entries_size);
+    munmap(f->places, f->places_size);
+    munmap(f->about, f->about_size);
     xdp_destroy(f->xdp, false);
     assert_null(f->net.dp.bindings.fastpath);
     support_net_deinit(&f->net);

@@ -8,6 +8,10 @@
 
 /* How the XDP program finds an entry, and what it makes of packets that are none. */
 
+/* Where they stand in a frame without a tag. */
+#define IPV6_SRC 22
+#define IPV6_DST 38
+
 /* The slot where a packet with that source and destination looks first. */
 static uint32_t home_of(const struct world *w, const struct frame *frame)
 {
@@ -98,6 +102,36 @@ static void test_nearly_the_same_key(void **state)
                 c.entry = there;
             }
             world_check(&c, WORLD_NOT_COUNTED, "nearly the same key");
+        }
+}
+
+/* An entry has IPv4's addresses in their mapped form, which in an IPv6 packet is nobody's address (RFC 4291
+ * section 2.5.5.2): that packet is not of the entry, be it that its bytes are the key's. */
+static void test_mapped_addresses(void **state)
+{
+    static const struct {
+        bool is_src, is_dst; /* mapped */
+    } rows[] = {{true, true}, {true, false}, {false, true}, {false, false}};
+    static uint8_t bytes[FRAME_MAX];
+    struct world *w = world_of(state);
+    struct world_case four, c;
+
+    for (int k = 0; k < WORLD_WAYS; k++)
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            if (!addr_is_v4(&w->ways[k].binding.client.addr))
+                continue;
+            world_begin(w, &w->ways[k], &four);
+            world_begin(w, &w->ways[k + 2], &c); /* the same in IPv6 */
+            const size_t len = frame_write(&c.in, bytes);
+            if (rows[i].is_src)
+                c.in.src.addr = four.in.src.addr;
+            if (rows[i].is_dst)
+                c.in.dst.addr = four.in.dst.addr;
+            world_move(&c);
+            memcpy(bytes + IPV6_SRC, c.in.src.addr.bytes, 16);
+            memcpy(bytes + IPV6_DST, c.in.dst.addr.bytes, 16);
+            const bool is_nobodys = rows[i].is_src || rows[i].is_dst;
+            world_check_bytes(&c, bytes, len, is_nobodys ? WORLD_NOT_COUNTED : WORLD_FORWARDED, "mapped");
         }
 }
 
@@ -199,9 +233,10 @@ static void test_counted_by_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),        cmocka_unit_test(test_nearly_the_same_key),
-        cmocka_unit_test(test_header_lengths), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_garbled),        cmocka_unit_test(test_counted_by_cpu),
+        cmocka_unit_test(test_windows),          cmocka_unit_test(test_nearly_the_same_key),
+        cmocka_unit_test(test_mapped_addresses), cmocka_unit_test(test_header_lengths),
+        cmocka_unit_test(test_truncated),        cmocka_unit_test(test_garbled),
+        cmocka_unit_test(test_counted_by_cpu),
     };
 
     return cmocka_run_group_tests(tests, world_set_up, world_tear_down);

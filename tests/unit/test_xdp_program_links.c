@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/unit/netns.h"
 #include "tests/unit/support.h"
 #include "tests/unit/xdp_world.h"
 
@@ -80,8 +81,8 @@ static void test_no_way(void **state)
     struct world *w = world_of(state);
     struct world_case c;
 
-    world_ip("route add blackhole 192.0.2.0/24");
-    world_ip("route add unreachable 2001:db8:dead::/48");
+    netns_ip("route add blackhole 192.0.2.0/24");
+    netns_ip("route add unreachable 2001:db8:dead::/48");
     for (int k = 0; k < WORLD_WAYS; k++) {
         begin(w, k, &c);
         aim(&c, "203.0.113.99", "2001:db9::99");
@@ -96,8 +97,8 @@ static void test_no_way(void **state)
         aim(&c, "198.51.100.99", "2001:db8:c::99");
         world_check(&c, XDP_PASS_NEIGHBOUR, "a neighbour that is not known");
     }
-    world_ip("route del blackhole 192.0.2.0/24");
-    world_ip("route del unreachable 2001:db8:dead::/48");
+    netns_ip("route del blackhole 192.0.2.0/24");
+    netns_ip("route del unreachable 2001:db8:dead::/48");
 }
 
 /* Not by the device, but by the way: over a gateway, and where the routes of the packet's device lead. */
@@ -106,8 +107,8 @@ static void test_routes_are_asked(void **state)
     struct world *w = world_of(state);
     struct world_case c;
 
-    world_ip("route add 192.0.2.0/24 via 10.1.0.3");
-    world_ip("route add 2001:db8:dead::/48 via 2001:db8:1::3");
+    netns_ip("route add 192.0.2.0/24 via 10.1.0.3");
+    netns_ip("route add 2001:db8:dead::/48 via 2001:db8:1::3");
     for (int k = 0; k < WORLD_WAYS; k++) {
         begin(w, k, &c);
         aim(&c, "192.0.2.1", "2001:db8:dead::1");
@@ -115,56 +116,8 @@ static void test_routes_are_asked(void **state)
         memcpy(c.out.src_mac, w->mac[WORLD_SERVERS], 6);
         world_check(&c, WORLD_FORWARDED, "a gateway");
     }
-    world_ip("route del 192.0.2.0/24 via 10.1.0.3");
-    world_ip("route del 2001:db8:dead::/48 via 2001:db8:1::3");
-}
-
-/* Rules for what is to leave are obeyed, whatever of it they ask for: here each says no to one thing. */
-static void test_rules_are_asked(void **state)
-{
-    static const struct {
-        const char *selector;
-        int ways; /* bits: 1 the first in IPv4, 2 its way back, 4 in IPv6, 8 its way back */
-    } rows[] = {
-        {"from 198.51.100.1", 1},
-        {"from 203.0.113.10", 2},
-        {"-6 from 2001:db8:c::1", 4},
-        {"-6 from 2001:db8::10", 8},
-        {"to 10.1.0.1", 1},
-        {"-6 to 2001:db8:c::1", 8},
-        {"ipproto udp", 3},
-        {"ipproto tcp", 0},
-        {"-6 ipproto udp", 12},
-        {"sport 40000", 1},
-        {"dport 4500", 1},
-        {"sport 4500", 2},
-        {"dport 40000", 2},
-        {"-6 sport 40000", 4},
-        {"-6 dport 40000", 8},
-        {"tos 0x10", 3},
-        {"tos 0x08", 0},
-        {"-6 tos 0x10", 12},
-        {"-6 tos 0x20", 0},
-        {"iif ikelb-c", 1},
-        {"-6 iif ikelb-b", 8},
-    };
-    struct world *w = world_of(state);
-    struct world_case c;
-    char line[128];
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const bool is_six = strncmp(rows[i].selector, "-6 ", 3) == 0;
-        const char *selector = rows[i].selector + (is_six ? 3 : 0);
-        snprintf(line, sizeof line, "-%d rule add pref 100 %s unreachable", is_six ? 6 : 4, selector);
-        world_ip(line);
-        for (int k = 0; k < 4; k++) { /* transparent mode */
-            begin(w, k, &c);
-            c.in.tos = c.out.tos = 0x10;
-            world_check(&c, rows[i].ways >> k & 1 ? XDP_PASS_ROUTE : WORLD_FORWARDED, rows[i].selector);
-        }
-        snprintf(line, sizeof line, "-%d rule del pref 100", is_six ? 6 : 4);
-        world_ip(line);
-    }
+    netns_ip("route del 192.0.2.0/24 via 10.1.0.3");
+    netns_ip("route del 2001:db8:dead::/48 via 2001:db8:1::3");
 }
 
 /* One byte more than the MTU, of the device or of the route. */
@@ -173,8 +126,8 @@ static void test_mtu(void **state)
     struct world *w = world_of(state);
     struct world_case c;
 
-    world_ip("route add 192.0.2.1/32 via 10.1.0.3 mtu lock 1300");
-    world_ip("route add 2001:db8:dead::1/128 via 2001:db8:1::3 mtu lock 1300");
+    netns_ip("route add 192.0.2.1/32 via 10.1.0.3 mtu lock 1300");
+    netns_ip("route add 2001:db8:dead::1/128 via 2001:db8:1::3 mtu lock 1300");
     for (int k = 0; k < WORLD_WAYS; k++) {
         const size_t headers = addr_is_v4(&w->ways[k].binding.client.addr) ? 28 : 48;
         begin(w, k, &c);
@@ -192,8 +145,8 @@ static void test_mtu(void **state)
             world_check(&c, more ? XDP_PASS_MTU : WORLD_FORWARDED, "the route's MTU");
         }
     }
-    world_ip("route del 192.0.2.1/32");
-    world_ip("route del 2001:db8:dead::1/128");
+    netns_ip("route del 192.0.2.1/32");
+    netns_ip("route del 2001:db8:dead::1/128");
 }
 
 static void test_forwarding_off(void **state)
@@ -217,19 +170,19 @@ static void test_no_exit(void **state)
     struct world *w = world_of(state);
     struct world_case c;
 
-    world_ip("link add ikelb-x type veth peer name ikelb-xp");
-    world_ip("link set ikelb-x up");
-    world_ip("link set ikelb-xp up");
-    world_ip("addr add 192.0.2.254/24 dev ikelb-x");
-    world_ip("addr add 2001:db8:dead::fe/64 dev ikelb-x nodad");
-    world_ip("neigh add 192.0.2.1 lladdr 02:00:00:00:01:01 dev ikelb-x nud permanent");
-    world_ip("neigh add 2001:db8:dead::1 lladdr 02:00:00:00:01:01 dev ikelb-x nud permanent");
+    netns_ip("link add ikelb-x type veth peer name ikelb-xp");
+    netns_ip("link set ikelb-x up");
+    netns_ip("link set ikelb-xp up");
+    netns_ip("addr add 192.0.2.254/24 dev ikelb-x");
+    netns_ip("addr add 2001:db8:dead::fe/64 dev ikelb-x nodad");
+    netns_ip("neigh add 192.0.2.1 lladdr 02:00:00:00:01:01 dev ikelb-x nud permanent");
+    netns_ip("neigh add 2001:db8:dead::1 lladdr 02:00:00:00:01:01 dev ikelb-x nud permanent");
     for (int k = 0; k < WORLD_WAYS; k++) {
         begin(w, k, &c);
         aim(&c, "192.0.2.1", "2001:db8:dead::1");
         world_check(&c, XDP_PASS_EXIT, "no exit");
     }
-    world_ip("link del ikelb-x");
+    netns_ip("link del ikelb-x");
 }
 
 /* Which devices packets come from and go to; a VLAN is one of a trunk. */
@@ -434,7 +387,6 @@ int main(void)
         cmocka_unit_test(test_where_it_comes_in),
         cmocka_unit_test(test_no_way),
         cmocka_unit_test(test_routes_are_asked),
-        cmocka_unit_test(test_rules_are_asked),
         cmocka_unit_test(test_mtu),
         cmocka_unit_test(test_forwarding_off),
         cmocka_unit_test(test_no_exit),

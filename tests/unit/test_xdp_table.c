@@ -311,6 +311,46 @@ static void test_rest(void **state)
     }
 }
 
+#define DAY_NS UINT64_C(86400000000000)
+
+static uint32_t ticks_of(uint64_t ns)
+{
+    return (uint32_t)(ns >> XDP_TICK_SHIFT);
+}
+
+/* Ticks come round after 52 days, and milliseconds that a flow's times are compared in after half of 49. */
+static void test_ages(void **state)
+{
+    static const struct {
+        uint64_t ago_ns;
+        uint32_t age_ms;
+    } rows[] = {
+        {0, 0},
+        {UINT64_C(1) << XDP_TICK_SHIFT, 1},
+        {UINT64_C(1000) << XDP_TICK_SHIFT, 1048},
+        {DAY_NS, 86399999}, /* in whole ticks */
+        {24 * DAY_NS, 2073599999},
+        {25 * DAY_NS, INT32_MAX},
+        {26 * DAY_NS, INT32_MAX},
+        {27 * DAY_NS, INT32_MAX},
+        {45 * DAY_NS, INT32_MAX},
+        {52 * DAY_NS, INT32_MAX},
+    };
+    static const uint32_t nows[] = {0, 1, 5, 0x7fffffff, 0x80000000, UINT32_MAX - 3, UINT32_MAX};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof nows / sizeof nows[0]; k++) {
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            const struct xdp_entry entry = {.seen = nows[k] - ticks_of(rows[i].ago_ns)};
+            assert_int_equal(table_age_ms(&entry, nows[k]), rows[i].age_ms);
+        }
+        for (uint32_t ahead = 1; ahead <= XDP_AHEAD_MAX + 1; ahead++) { /* a packet has passed just now */
+            const struct xdp_entry entry = {.seen = nows[k] + ahead};
+            assert_int_equal(table_age_ms(&entry, nows[k]), ahead <= XDP_AHEAD_MAX ? 0 : INT32_MAX);
+        }
+    }
+}
+
 /* A window whose slots all rest is full, until they have. */
 static void test_a_window_at_rest(void **state)
 {
@@ -420,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_a_full_window),
         cmocka_unit_test(test_reach),
         cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_ages),
         cmocka_unit_test(test_a_window_at_rest),
         cmocka_unit_test(test_random),
     };

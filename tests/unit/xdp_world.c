@@ -3,17 +3,13 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lb/xdp/ways.h"
+#include "tests/unit/netns.h"
 #include "tests/unit/support.h"
 #include "tests/unit/unit.h"
 
@@ -23,6 +19,9 @@
 #define PLACE_OF(way) (XDP_PLACES_A_RUN + BACKEND + (way)) /* of the second run */
 
 static const char *const names[WORLD_DEVICES] = {"ikelb-c", "ikelb-b", "ikelb-t", "ikelb-t7", "ikelb-t8"};
+
+/* A veth takes what is sent to it natively only if its peer polls. */
+static const char *const polling[] = {"ikelb-cp", "ikelb-bp", "ikelb-tp"};
 
 static const char set_up_commands[] =
     "link set lo up\n"
@@ -97,42 +96,14 @@ static const struct world_way all_ways[WORLD_WAYS] = {
      .server = "2001:db8:1::2"},
 };
 
-static void run_ip(const char *commands)
-{
-    FILE *ip = popen("ip -batch -", "w");
-
-    assert_non_null(ip);
-    fputs(commands, ip);
-    if (pclose(ip) != 0)
-        fail_msg("ip: failed in: %s", commands);
-}
-
-void world_ip(const char *command)
-{
-    char line[256];
-
-    snprintf(line, sizeof line, "ip %s", command);
-    if (system(line) != 0)
-        fail_msg("%s: failed", line);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 void world_set_forwarding(const char *device, bool on)
 {
     char path[128];
 
     snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/forwarding", device);
-    write_file(path, on ? "1" : "0");
+    netns_write_file(path, on ? "1" : "0");
     snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/forwarding", device);
-    write_file(path, on ? "1" : "0");
+    netns_write_file(path, on ? "1" : "0");
 }
 
 uint32_t world_now(void)
@@ -153,24 +124,8 @@ static void add_neighbours(void)
                      "neigh replace %s%d lladdr 02:00:00:00:01:%02x dev %s nud permanent\n",
                      networks[i].v4, host, host, names[networks[i].device], networks[i].v6, host, host,
                      names[networks[i].device]);
-            run_ip(line);
+            netns_ip_batch(line);
         }
-}
-
-/* A veth takes what is sent to it natively only if its peer polls. */
-static void let_peers_take_frames(void)
-{
-    static const char *const peers[] = {"ikelb-cp", "ikelb-bp", "ikelb-tp"};
-    const int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-    assert_true(fd >= 0);
-    for (size_t i = 0; i < sizeof peers / sizeof peers[0]; i++) {
-        struct ethtool_value gro = {.cmd = ETHTOOL_SGRO, .data = 1};
-        struct ifreq request = {.ifr_data = (char *)&gro};
-        snprintf(request.ifr_name, sizeof request.ifr_name, "%s", peers[i]);
-        assert_int_equal(ioctl(fd, SIOCETHTOOL, &request), 0);
-    }
-    close(fd);
 }
 
 static void look_at_devices(struct world *w)
@@ -207,19 +162,18 @@ int world_set_up(void **state)
 
     assert_non_null(w);
     *state = NULL;
-    const int err =
-        geteuid() != 0 || unshare(CLONE_NEWNET) != 0 ? -EPERM : maps_load(&w->maps, ENTRIES, trouble);
+    const int err = netns_enter() ? maps_load(&w->maps, ENTRIES, trouble) : -EPERM;
     if (err == -EPERM) {
-        print_message("this needs root: namespaces, and programs in the kernel\n");
         free(w);
         return 0;
     }
     if (err)
         print_message("%s\n", trouble);
     assert_int_equal(err, 0); /* or the verifier does not take the program, which is no reason to skip */
-    run_ip(set_up_commands);
+    netns_ip_batch(set_up_commands);
     add_neighbours();
-    let_peers_take_frames();
+    for (size_t i = 0; i < sizeof polling / sizeof polling[0]; i++)
+        netns_set_gro(polling[i], true);
     world_set_forwarding("all", true);
     look_at_devices(w);
     make_ways(w);

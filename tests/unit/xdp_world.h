@@ -69,9 +69,6 @@ int world_tear_down(void **state);
 /* The world, or skips the test. */
 struct world *world_of(void **state);
 
-/* `ip COMMAND` in the namespace; fails the test if it fails. */
-void world_ip(const char *command);
-
 /* Turns IP forwarding on or off on a device, or on "all". */
 void world_set_forwarding(const char *device, bool on);
 
