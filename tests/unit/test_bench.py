@@ -85,8 +85,9 @@ class Stats(unittest.TestCase):
 class Quiet(unittest.TestCase):
     BEFORE = quiet.Times(run=1.0, waited=2.0, softirqd=3.0)
 
-    def others(self, waited: float, run: float = 0, forwarder_waited: float = 0, shared: bool = True) -> float:
-        after = quiet.Times(1.0 + run, 2.0 + forwarder_waited, 3.0)
+    def others(self, waited: float, run: float = 0, forwarder_waited: float = 0, shared: bool = True,
+               softirqd: float = 0) -> float:
+        after = quiet.Times(1.0 + run, 2.0 + forwarder_waited, 3.0 + softirqd)
         return quiet.others(load.Outcome(1, 1, 0, 2.0, waited), self.BEFORE, after, shared)
 
     def test_the_forwarder_is_nobody_else(self) -> None:
@@ -100,6 +101,10 @@ class Quiet(unittest.TestCase):
 
     def test_a_forwarder_that_waits_waits_for_others(self) -> None:
         self.assertAlmostEqual(self.others(waited=0.0, run=1.0, forwarder_waited=0.2), 0.1)
+
+    def test_the_kernels_own_process_is_nobody_else(self) -> None:
+        self.assertEqual(self.others(waited=1.5, run=1.0, softirqd=0.5, forwarder_waited=0.5), 0)
+        self.assertAlmostEqual(self.others(waited=0.0, softirqd=0.5, forwarder_waited=0.5, shared=False), 0.25)
 
 
 class Tables(unittest.TestCase):
