@@ -198,8 +198,8 @@ static void write_ways(struct devices *d, const struct plan *plan)
 }
 
 /*
- * Attaches to all that are wanted. A program finds its ways from its first
- * packet on, but for those of a change of mode: until that is done all packets pass up.
+ * Attaches to all that are wanted. A program finds its ways from its first packet on; while the mode changes
+ * all packets pass up.
  */
 static void attach_all(struct devices *d, enum fastpath_mode mode)
 {
@@ -332,7 +332,7 @@ static void notice_lost(struct devices *d)
             continue;
         if ((device->mode == FASTPATH_GENERIC ? link->generic_id : link->native_id) == d->maps->program_id)
             continue;
-        log_warn(d->log, "fast path: %s: somebody has removed the program", device->name);
+        log_warn(d->log, "fast path: %s: somebody has removed the program; attaching it again", device->name);
         if (device->link_fd >= 0)
             close(device->link_fd);
         device->link_fd = -1;

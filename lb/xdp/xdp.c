@@ -193,17 +193,19 @@ static void report(void *ctx, struct fastpath_report *out)
     }
 }
 
-static void warn_of_hidden(const struct xdp *x, const struct log *log)
+static void warn_of_hidden(struct xdp *x, const struct log *log)
 {
     char name[IF_NAMESIZE];
 
-    if (x->maps.hidden && if_indextoname(x->maps.hidden, name))
-        log_warn(
-            log,
-            "fast path: there is an XDP program on %s, and without CAP_SYS_ADMIN it cannot be told whose. If "
-            "an ikelb that root had started has left it, it still forwards as that one had decided: "
-            "`ip link set dev %s xdp off`, and the same on the other interfaces, removes it",
-            name, name);
+    if (!x->maps.hidden || !if_indextoname(x->maps.hidden, name))
+        return;
+    snprintf(x->trouble, sizeof x->trouble, "there is an unknown XDP program on %s: see the log", name);
+    log_warn(
+        log,
+        "fast path: there is an XDP program on %s, and without CAP_SYS_ADMIN it cannot be told whose. If "
+        "an ikelb that root had started has left it, it still forwards as that one had decided: "
+        "`ip link set dev %s xdp off`, and the same on the other interfaces, removes it",
+        name, name);
 }
 
 int xdp_load(const struct config *config, const struct log *log, struct xdp **out)
