@@ -10,25 +10,14 @@
 #include "base/err.h"
 #include "lb/xdp/adoption.h"
 #include "lb/xdp/devices.h"
-#include "lb/xdp/hops.h"
 #include "lb/xdp/links.h"
 #include "lb/xdp/maps.h"
 #include "lb/xdp/places.h"
-#include "lb/xdp/question.h"
-#include "lb/xdp/rules.h"
+#include "lb/xdp/routing.h"
 #include "lb/xdp/table.h"
 #include "lb/xdp/traffic.h"
 
-/* Routes to so many servers are asked for in a tick, in turn, when they may have changed. */
-#define ROUTES_A_TICK 32
-
 #define TICKS_A_REVIEW 10
-
-/* In so many ticks the hop towards each server is used once. */
-#define TICKS_A_ROUND 50
-
-/* So many flows are looked at in a tick, for one whose client's hop is used. */
-#define FLOWS_A_TICK 256
 
 struct xdp {
     struct maps maps;
@@ -40,15 +29,10 @@ struct xdp {
     struct places places;
     struct traffic_counts traffic;
     struct links *links;
-    struct question question;
+    struct routing routing;
     struct devices *devices;
-    uint64_t now_ms;   /* as of the last xdp_tick() */
-    uint32_t now;      /* the same in ticks */
-    size_t next_route; /* the server to ask the route of next */
-    size_t routes_due; /* so many are to be asked */
-    bool rules_due;
-    size_t next_server;   /* whose hop to use next */
-    uint32_t flow_hand;   /* of flows_next() */
+    uint64_t now_ms;      /* as of the last xdp_tick() */
+    uint32_t now;         /* the same in ticks */
     unsigned turn;        /* of xdp_tick() */
     uint64_t unforwarded; /* packets that passed up because forwarding is off, when last looked at */
     char trouble[MAPS_TROUBLE_MAX];
@@ -166,7 +150,7 @@ static void refresh(void *ctx)
     struct xdp *x = ctx;
 
     places_refresh(&x->places, x->b);
-    x->routes_due = x->b->pool->server_count;
+    routing_changed(&x->routing, false);
 }
 
 static void report(void *ctx, struct fastpath_report *out)
@@ -223,75 +207,12 @@ int xdp_load(const struct config *config, const struct log *log, struct xdp **ou
     return 0;
 }
 
-static void ask_rules(struct xdp *x)
-{
-    static const int families[] = {AF_INET, AF_INET6};
-
-    x->rules_due = false;
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        const int direct = rules_are_direct(&x->question, families[i]);
-        x->maps.about->is_direct[i] = direct > 0;
-        x->rules_due |= direct < 0;
-    }
-}
-
-static void ask_route(struct xdp *x)
-{
-    const struct pool *pool = x->b->pool;
-
-    if (x->next_route >= pool->server_count)
-        x->next_route = 0;
-    const struct server *server = &pool->servers[x->next_route];
-    struct hop hop = {0};
-    if (server->used)
-        (void)hop_towards(&x->question, &server->addr, &hop);
-    x->places.ifindex[x->next_route++] = hop.ifindex;
-    x->routes_due--;
-}
-
-static void use_hop_towards(struct xdp *x, const struct addr *dst)
-{
-    struct hop hop;
-
-    if (hop_towards(&x->question, dst, &hop) == 0)
-        hop_use(&x->question, &hop);
-}
-
-static void use_hops_of_servers(struct xdp *x)
-{
-    const struct pool *pool = x->b->pool;
-
-    for (size_t left = (pool->server_count + TICKS_A_ROUND - 1) / TICKS_A_ROUND; left; left--) {
-        if (x->next_server >= pool->server_count)
-            x->next_server = 0;
-        const struct server *server = &pool->servers[x->next_server++];
-        if (server->used)
-            use_hop_towards(x, &server->addr);
-    }
-}
-
-/* Nearly all clients are behind a few gateways. */
-static void use_hop_of_a_client(struct xdp *x)
-{
-    uint32_t budget = FLOWS_A_TICK, index;
-
-    while ((index = flows_next(x->b->flows, &x->flow_hand, &budget)) != FLOW_NONE) {
-        const struct flow *flow = flows_get(x->b->flows, index);
-        if (flow->flags & FLOW_FAST) {
-            use_hop_towards(x, &flow->client);
-            return;
-        }
-    }
-    if (budget)
-        x->flow_hand = 0;
-}
-
 static int start(struct xdp *x, uint64_t now_ms)
 {
     static const struct fastpath_ops ops = {
         .enter = enter, .leave = leave, .ask = ask, .ages = ages, .refresh = refresh, .report = report};
     const struct xdp_about about = *x->maps.about;
-    int err = question_open(&x->question, NETLINK_ROUTE);
+    int err = routing_open(&x->routing, x->b);
 
     if (!err)
         err = links_open(&x->links);
@@ -310,8 +231,7 @@ static int start(struct xdp *x, uint64_t now_ms)
                                 .run = x->maps.adopted ? (about.run + 1) % XDP_RUNS : 0};
     x->fastpath = (struct fastpath){.ops = &ops, .ctx = x};
     x->b->fastpath = &x->fastpath;
-    for (x->routes_due = x->b->pool->server_count; x->routes_due;)
-        ask_route(x);
+    routing_ask_all(&x->routing, &x->places);
     if (x->maps.adopted)
         err = adoption_run(&x->table, &x->places, x->maps.about, x->b, &now, x->log);
     else
@@ -364,14 +284,9 @@ void xdp_tick(struct xdp *x, uint64_t now_ms)
     __atomic_store_n(&x->maps.about->alive, x->now, __ATOMIC_RELAXED);
     const unsigned changes = links_changes(x->links);
     devices_refresh(x->devices, changes & LINKS_DEVICES);
-    if (changes & LINKS_RULES || x->rules_due)
-        ask_rules(x);
     if (changes)
-        x->routes_due = x->b->pool->server_count;
-    for (int i = 0; i < ROUTES_A_TICK && x->routes_due; i++)
-        ask_route(x);
-    use_hops_of_servers(x);
-    use_hop_of_a_client(x);
+        routing_changed(&x->routing, changes & LINKS_RULES);
+    routing_tick(&x->routing, &x->places, x->maps.about);
     places_refresh(&x->places, x->b);
     traffic_collect(&x->traffic, x->b->pool, now_ms);
     if (x->turn++ % TICKS_A_REVIEW == 0)
@@ -388,7 +303,7 @@ void xdp_destroy(struct xdp *x, bool leave)
     }
     devices_destroy(x->devices, leave);
     links_close(x->links);
-    question_close(&x->question);
+    routing_close(&x->routing);
     traffic_deinit(&x->traffic);
     maps_unload(&x->maps);
     free(x);
