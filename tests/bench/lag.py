@@ -15,7 +15,7 @@ from typing import Any
 from ikelb import Ikelb, loop_lag, service
 from load import Load
 from network import site
-from quiet import times, waited_for_others
+from quiet import measured
 from results import Lag
 from rounds import progress
 from stats import bound
@@ -58,18 +58,20 @@ def measure_lag(kinds: Sequence[type[Ikelb]], clients: int, seconds: float) -> d
 
 def _under_load(forwarder: Ikelb, seconds: float) -> Lag:
     load = Load(forwarder.clients, seconds=1.0)
-    rates = []
+    rates, others = [], []
     assert forwarder.process is not None
-    begin, began = time.monotonic(), times(forwarder.process.pid)
+    pid, begin = forwarder.process.pid, time.monotonic()
     with scraping(forwarder) as scrapes:
         before = loop_lag(forwarder.ikelb)
         while time.monotonic() < begin + seconds:
-            rates += [forwarder.measure(direction, load).rate for direction in ("in", "out")]
+            for direction in ("in", "out"):
+                outcome, share = measured(lambda: forwarder.measure(direction, load), pid, True)
+                rates.append(outcome.rate)
+                others.append(share)
         after = loop_lag(forwarder.ikelb)
-    others = max(waited_for_others(began, times(forwarder.process.pid)), 0.0) / (time.monotonic() - begin)
     counts = {limit: after[limit] - before[limit] for limit in after}
     return Lag(forwarder.clients, sum(rates) / len(rates), bound(counts, 0.999), bound(counts, 1.0),
-               int(counts[float("inf")]), len(scrapes), others)
+               int(counts[float("inf")]), len(scrapes), sum(others) / len(others))
 
 
 def _as_it_should_be(status: dict[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 The generator says how long it was ready to run and had to wait. It has the lowest priority, so it waits for the
 forwarder on its core, whose time is known, and for the kernel's ksoftirqd; the rest were others. A forwarder on that
-core waits for ksoftirqd and others.
+core also waits for the generator, which the kernel does not interrupt in the middle of a batch; one on a core of its
+own waits for others only.
 """
 
 from collections.abc import Callable
@@ -32,12 +33,8 @@ def times(pid: int | None) -> Times:
 def others(outcome: Outcome, before: Times, after: Times, shared_core: bool) -> float:
     """The share of the time that others took; `shared_core`: the forwarder's process is on the generator's core."""
     known = after.softirqd - before.softirqd + (after.run - before.run if shared_core else 0)
-    return max(outcome.waited - known, waited_for_others(before, after, shared_core), 0.0) / outcome.seconds
-
-
-def waited_for_others(before: Times, after: Times, shared_core: bool = True) -> float:
-    """Seconds that the forwarder was ready to run while others had its core."""
-    return after.waited - before.waited - (after.softirqd - before.softirqd if shared_core else 0)
+    own_core = 0 if shared_core else after.waited - before.waited
+    return max(outcome.waited - known, own_core, 0.0) / outcome.seconds
 
 
 def measured(measure: Callable[[], Outcome], pid: int | None, shared_core: bool) -> tuple[Outcome, float]:

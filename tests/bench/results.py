@@ -62,7 +62,7 @@ class Lag:
     slowest_s: float
     turns: int
     scrapes: int
-    others: float  # the share of the time for which ikelb was ready and others had its core
+    others: float  # the share of the time that others took
 
 
 @dataclass
