@@ -22,6 +22,7 @@
 #define SERVICES 8
 #define SERVERS  (SERVICES * SUPPORT_BACKENDS_MAX) /* more than are asked for in a tick */
 #define DEVICE   "ikelb-a"
+#define OTHER    "ikelb-b"
 #define START    UINT64_C(123456789)
 #define TICK_MS  100
 
@@ -77,11 +78,11 @@ static void end(struct fixture *f)
 
 static void add_device(void)
 {
-    netns_ip_batch("link add " DEVICE " type veth peer name ikelb-b\n"
+    netns_ip_batch("link add " DEVICE " type veth peer name " OTHER "\n"
                    "link set " DEVICE " addrgenmode none\n"
-                   "link set ikelb-b addrgenmode none\n"
+                   "link set " OTHER " addrgenmode none\n"
                    "link set " DEVICE " up\n"
-                   "link set ikelb-b up\n"
+                   "link set " OTHER " up\n"
                    "addr add 10.1.255.254/16 dev " DEVICE "\n");
 }
 
@@ -113,13 +114,18 @@ static void tick(struct fixture *f)
     xdp_tick(f->xdp, f->now_ms += TICK_MS);
 }
 
-/* The program on the device; 0: none. */
-static uint32_t attached(void)
+/* The program on a device; 0: none. */
+static uint32_t attached_to(const char *device)
 {
     struct bpf_xdp_query_opts options = {.sz = sizeof options};
 
-    assert_int_equal(bpf_xdp_query((int)if_nametoindex(DEVICE), 0, &options), 0);
+    assert_int_equal(bpf_xdp_query((int)if_nametoindex(device), 0, &options), 0);
     return options.skb_prog_id ? options.skb_prog_id : options.drv_prog_id;
+}
+
+static uint32_t attached(void)
+{
+    return attached_to(DEVICE);
 }
 
 /* How many of this run's backends may send, by the device. */
@@ -262,13 +268,32 @@ static void test_off(void **state)
     }
 }
 
+/* One program on two devices: the next run takes its place on both, and leaves neither behind. */
+static void test_two_devices(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    add_device();
+    netns_ip("addr add 10.2.0.254/24 dev " OTHER);
+    const uint32_t left = left_by_a_run(&f);
+    assert_int_equal(attached_to(OTHER), left);
+    start(&f);
+    assert_int_not_equal(attached(), left);
+    assert_int_equal(attached_to(OTHER), attached());
+    stop(&f, false);
+    assert_int_equal(attached(), 0);
+    assert_int_equal(attached_to(OTHER), 0);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_news_at_every_tick),
-        cmocka_unit_test(test_a_run_knows_at_once),
-        cmocka_unit_test(test_a_load_that_fails),
-        cmocka_unit_test(test_off),
+        cmocka_unit_test(test_news_at_every_tick), cmocka_unit_test(test_a_run_knows_at_once),
+        cmocka_unit_test(test_a_load_that_fails),  cmocka_unit_test(test_off),
+        cmocka_unit_test(test_two_devices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
