@@ -289,7 +289,7 @@ def test_rules(how: str) -> None:
     """Policy rules that come and go while ikelb runs hold for the fast path as well."""
     with fast_lab(how, both) as bench, Wires(bench) as wires:
         lb = bench.topology.lb
-        for family in (4, 6):
+        for family in (6, 4):
             flow = wires.connect(1, VIP, family)
             wires.wait_paths(flow, FAST)
             rule = (f"-{family}", "rule", "add", "from", VIP[family], "pref", "100", "prohibit")

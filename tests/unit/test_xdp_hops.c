@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lb/xdp/hops.h"
-#include "tests/unit/netns.h"
+#include "tests/unit/asking.h"
 #include "tests/unit/support.h"
 
 /* Where packets go from here, and what the kernel knows of that hop, in a namespace of the test's own. */
@@ -22,29 +22,7 @@ static const char set_up_commands[] = "link set lo up\n"
 
 static int set_up_group(void **state)
 {
-    static struct question question;
-
-    *state = NULL;
-    if (!netns_enter())
-        return 0;
-    netns_ip_batch(set_up_commands);
-    assert_int_equal(question_open(&question, NETLINK_ROUTE), 0);
-    *state = &question;
-    return 0;
-}
-
-static int tear_down_group(void **state)
-{
-    if (*state)
-        question_close(*state);
-    return 0;
-}
-
-static struct question *question_of(void **state)
-{
-    if (!*state)
-        skip();
-    return *state;
+    return asking_set_up(state, set_up_commands);
 }
 
 static void test_towards(void **state)
@@ -62,7 +40,7 @@ static void test_towards(void **state)
         {"203.0.113.1", NULL, NULL},
         {"2001:db8:2::1", NULL, NULL},
     };
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
 
     for (int turn = 0; turn < 2; turn++) /* also after one that there is no way to */
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -96,7 +74,7 @@ static bool is_neighbour(const char *device, const char *address, const char *wo
 static void test_use(void **state)
 {
     static const char *const rows[][2] = {{"ikelb-a", "10.1.0.7"}, {"ikelb-b", "2001:db8:1::7"}};
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct hop hop = {.ifindex = if_nametoindex(rows[i][0]), .addr = support_addr(rows[i][1])};
@@ -120,5 +98,5 @@ int main(void)
         cmocka_unit_test(test_use),
     };
 
-    return cmocka_run_group_tests(tests, set_up_group, tear_down_group);
+    return cmocka_run_group_tests(tests, set_up_group, asking_tear_down);
 }

@@ -5,34 +5,13 @@
 
 #include "lb/kernel.h"
 #include "lb/xdp/rules.h"
-#include "tests/unit/netns.h"
+#include "tests/unit/asking.h"
 
 /* Which rules (ip-rule(8)) can lead a packet without a mark elsewhere, in a namespace of the test's own. */
 
 static int set_up_group(void **state)
 {
-    static struct question question;
-
-    *state = NULL;
-    if (!netns_enter())
-        return 0;
-    assert_int_equal(question_open(&question, NETLINK_ROUTE), 0);
-    *state = &question;
-    return 0;
-}
-
-static int tear_down_group(void **state)
-{
-    if (*state)
-        question_close(*state);
-    return 0;
-}
-
-static struct question *question_of(void **state)
-{
-    if (!*state)
-        skip();
-    return *state;
+    return asking_set_up(state, "");
 }
 
 /* A rule beside the usual ones, and whether packets without a mark still go where no rule would lead them. */
@@ -88,7 +67,7 @@ static void test_rules(void **state)
         {"pref 100 to 2001:db8:1::/64 lookup main", 0},
         {"pref 100 from 2001:db8:c::/64 fwmark 1 lookup 100", 1},
     };
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
 
     assert_int_equal(rules_are_direct(question, AF_INET), 1);
     assert_int_equal(rules_are_direct(question, AF_INET6), 1);
@@ -101,7 +80,7 @@ static void test_rules(void **state)
 /* For devices of a VRF it leads to the table that they would have without rules, too. */
 static void test_the_rule_of_vrfs(void **state)
 {
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
 
     if (!netns_try_ip("-4 rule add pref 100 l3mdev")) {
         print_message("this kernel has no VRFs\n");
@@ -117,7 +96,7 @@ static void test_the_rule_of_vrfs(void **state)
 /* Our own, as lb/kernel.c makes them. */
 static void test_our_rules(void **state)
 {
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
     char line[128];
 
     for (int family = 4; family <= 6; family += 2) {
@@ -136,7 +115,7 @@ static void test_our_rules(void **state)
 /* Nothing leads to the main table, or only what asks for a mark. */
 static void test_no_rule_for_the_main_table(void **state)
 {
-    struct question *question = question_of(state);
+    struct question *question = asking_of(state);
 
     for (int family = 4; family <= 6; family += 2) {
         const int family_number = family == 4 ? AF_INET : AF_INET6;
@@ -164,5 +143,5 @@ int main(void)
         cmocka_unit_test(test_no_rule_for_the_main_table),
     };
 
-    return cmocka_run_group_tests(tests, set_up_group, tear_down_group);
+    return cmocka_run_group_tests(tests, set_up_group, asking_tear_down);
 }
