@@ -9,7 +9,7 @@
 #include "lb/headers.h"
 #include "lb/sockets.h"
 
-#define IO_BATCH_SIZE   64
+#define IO_BATCH_SIZE   32
 #define IO_DATAGRAM_MAX 65536 /* the largest UDP payload is 65,527 bytes */
 
 /* Where a datagram of the outgoing batch goes. */
