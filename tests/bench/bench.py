@@ -32,6 +32,8 @@ KINDS: list[type[Forwarder]] = [Floor, Kernel, Stateless, Conntrack, Nginx, Pen,
 SCALING = ("kernel", "conntrack", "slow", "generic", "native")
 REMEMBERING = ("conntrack", "nginx", "pen", "slow", "generic", "native")
 NEW_FLOWS = ("conntrack", "nginx", "pen", "slow")
+SLOTS_A_CLIENT = 4  # of the fast path's table: two entries a client, half full
+CLIENTS_A_LINE = 4  # in a table of the least that could know a client: 16 bytes
 SECTIONS = ("rates", "scaling", "memory", "sessions", "lag", "flood", "state")
 
 
@@ -119,7 +121,10 @@ class Bench:
 
     def scaling(self) -> None:
         o = self.options
-        self.results.scaling, self.results.reads = [], [memory_read_ns(clients) for clients in o.clients]
+        self.results.scaling = []
+        self.results.reads = [memory_read_ns(clients, clients * SLOTS_A_CLIENT) for clients in o.clients]
+        lines = [max(clients // CLIENTS_A_LINE, 1) for clients in o.clients]
+        self.results.dense_reads = [memory_read_ns(count, count) for count in lines]
         for clients in o.clients:
             with running(self.of(SCALING), clients) as forwarders:
                 rates = Rates(f"{clients:,} clients", o.payload[0], {each.key: each.clients for each in forwarders})

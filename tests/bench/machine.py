@@ -34,9 +34,9 @@ def facts() -> dict[str, str]:
     }
 
 
-def memory_read_ns(lines: int) -> float:
-    """How long a read of a cache line takes, anywhere in a table in which so many are in use."""
-    command = ["taskset", "-c", LOADED_CORE, str(READS), str(lines)]
+def memory_read_ns(lines: int, slots: int) -> float:
+    """How long a read of a cache line takes, anywhere in a table of so many slots in which so many are in use."""
+    command = ["taskset", "-c", LOADED_CORE, str(READS), str(lines), str(slots)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

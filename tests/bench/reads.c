@@ -1,8 +1,8 @@
 /*
- * How long it takes to read a cache line of a table anywhere, one after the other: `reads LINES`. So many
- * lines are in use, in a table of the size that ikelb's fast path has for as many flows; the kernel maps that
- * in pages of 4 KiB, and so does this. Prints nanoseconds a read. Whoever looks something up for each packet
- * pays this on top, once or more often.
+ * How long it takes to read a cache line of a table anywhere, one after the other: `reads LINES SLOTS`. So
+ * many lines of 64 bytes are in use, spread over so many slots; the kernel maps BPF arrays in pages of 4 KiB,
+ * and so does this. Prints nanoseconds a read. Whoever looks something up for each packet pays this on top,
+ * once or more often.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -11,9 +11,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define SLOTS_A_LINE 4 /* the fast path's table: two entries a client, half full */
-#define READS        4000000
-#define LINES_MAX    100000000
+#define READS     4000000
+#define SLOTS_MAX 400000000
 
 struct line {
     uint64_t words[8];
@@ -50,13 +49,14 @@ static uint64_t read_lines(const struct line *table, size_t slots, uint64_t line
 
 int main(int argc, char **argv)
 {
-    const long lines = argc == 2 ? strtol(argv[1], NULL, 10) : 0;
+    const long lines = argc == 3 ? strtol(argv[1], NULL, 10) : 0;
+    const long wanted = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
 
-    if (lines < 1 || lines > LINES_MAX) {
-        fprintf(stderr, "usage: reads LINES\n");
+    if (lines < 1 || wanted < lines || wanted > SLOTS_MAX) {
+        fprintf(stderr, "usage: reads LINES SLOTS\n");
         return 2;
     }
-    const size_t slots = (size_t)lines * SLOTS_A_LINE, bytes = slots * sizeof(struct line);
+    const size_t slots = (size_t)wanted, bytes = slots * sizeof(struct line);
     struct line *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED || madvise(table, bytes, MADV_NOHUGEPAGE) != 0) {
         perror("reads");

@@ -96,7 +96,8 @@ class Results:
     main: list[Rates] = field(default_factory=list)  # by payload
     own_core: list[Rates] = field(default_factory=list)
     scaling: list[Rates] = field(default_factory=list)  # by clients
-    reads: list[float] = field(default_factory=list)  # for each of `scaling`: memory_read_ns()
+    reads: list[float] = field(default_factory=list)  # for each of `scaling`: memory_read_ns() in the fast path's table
+    dense_reads: list[float] = field(default_factory=list)  # in a table of 16 bytes a client
     memory: dict[str, Memory] = field(default_factory=dict)
     new_flows: dict[str, NewFlows] = field(default_factory=dict)
     lag: dict[str, Lag] = field(default_factory=dict)

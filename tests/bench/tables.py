@@ -66,7 +66,8 @@ def rates_tables(rates: Rates, names: dict[str, str]) -> str:
     return f"{rates.title}\n\n" + "\n\n".join(parts)
 
 
-def scaling_table(sections: Sequence[Rates], names: dict[str, str], reads: Sequence[float]) -> str:
+def scaling_table(sections: Sequence[Rates], names: dict[str, str], reads: Sequence[float],
+                  dense_reads: Sequence[float]) -> str:
     """Rates and ratios to kernel forwarding by number of clients; and how long a read of memory takes then."""
     head = ["with so many clients: kpps (/kernel)", *(f"{max(rates.clients.values()):,}" for rates in sections)]
     rows = []
@@ -76,6 +77,7 @@ def scaling_table(sections: Sequence[Rates], names: dict[str, str], reads: Seque
             if any(cell != EMPTY for cell in cells):
                 rows.append([f"{name}, {words}", *cells])
     rows.append(["a read of memory, anywhere in a table for as many", *(f"{read:.0f} ns" for read in reads)])
+    rows.append(["the same, with 16 bytes a client and no gap", *(f"{read:.0f} ns" for read in dense_reads)])
     return table(head, rows)
 
 
@@ -149,7 +151,7 @@ def everything(results: Results) -> list[str]:
     """All tables there are results for, in order."""
     parts = [rates_tables(rates, results.names) for rates in [*results.main, *results.own_core]]
     if results.scaling:
-        parts.append(scaling_table(results.scaling, results.names, results.reads))
+        parts.append(scaling_table(results.scaling, results.names, results.reads, results.dense_reads))
     others = [(results.memory, memory_table), (results.new_flows, new_flows_table), (results.lag, lag_table),
               (results.flood, flood_table), (results.state, state_text)]
     for found, render in others:

@@ -46,7 +46,7 @@ def example() -> results.Results:
     few = results.Rates("few", 200, main.clients, cells=main.cells)
     lag = results.Lag(100_000, 2e5, 0.0025, 0.01, 5000, 20, 0.01)
     return results.Results(machine={"processor": "a"}, names=names, rounds=2, main=[main], scaling=[few, more],
-                           reads=[12.4, 99.6],
+                           reads=[12.4, 99.6], dense_reads=[3.1, 41.7],
                            memory={"kernel": results.Memory(1000, 5000, 300_000, "slab")}, lag={"native": lag})
 
 
@@ -132,10 +132,11 @@ class Tables(unittest.TestCase):
 
     def test_scaling_says_who_had_fewer_clients(self) -> None:
         found = example()
-        text = tables.scaling_table(found.scaling, found.names, found.reads)
+        text = tables.scaling_table(found.scaling, found.names, found.reads, found.dense_reads)
         self.assertIn("100 (0.10) with 9,000", text)
         self.assertIn("1,010 (1.01)", text)
         self.assertRegex(text, "a read of memory.* 12 ns +100 ns")
+        self.assertRegex(text, "the same, with 16 bytes.* 3 ns +42 ns")
 
     def test_memory_is_by_client(self) -> None:
         self.assertIn("300 (slab)", tables.memory_table(example()))
