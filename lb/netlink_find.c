@@ -1,17 +1,13 @@
 #include "lb/netlink_find.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <stdint.h>
-#include <time.h>
+#include <stdbool.h>
 
 #include "lb/kernel.h"
-
-#define REQUEST_BYTES 128
-#define ANSWER_BYTES  32768 /* what the kernel puts into one part of a dump at most */
+#include "lb/question.h"
 
 /* The priority that the kernel gives an IPv6 route without one (IP6_RT_PRIO_USER). */
 #define PRIORITY_V6 1024
@@ -26,27 +22,6 @@ static uint32_t value_of(const struct nlattr *attr)
     default:
         return 0;
     }
-}
-
-/* Sends a dump request and gives each message of the answer to `found`. 0 or -errno. */
-static int dump(struct mnl_socket *socket, struct nlmsghdr *nlh, mnl_cb_t found, struct netlink_found *out)
-{
-    _Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];
-    const uint32_t seq = (uint32_t)time(NULL);
-    int more = MNL_CB_OK;
-
-    *out = (struct netlink_found){0};
-    nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    nlh->nlmsg_seq = seq;
-    if (mnl_socket_sendto(socket, nlh, nlh->nlmsg_len) < 0)
-        return -errno;
-    while (more == MNL_CB_OK) {
-        const ssize_t len = mnl_socket_recvfrom(socket, answer, sizeof answer);
-        if (len < 0)
-            return -errno;
-        more = mnl_cb_run(answer, (size_t)len, seq, mnl_socket_get_portid(socket), found, out);
-    }
-    return more < 0 ? -errno : 0;
 }
 
 /* The attributes by which our rules are told from others; FOREIGN stands for all that ours do not have. */
@@ -108,15 +83,14 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
     return MNL_CB_OK;
 }
 
-int netlink_find_rules(struct mnl_socket *socket, int family, struct netlink_found *out)
+int netlink_find_rules(struct question *question, int family, struct netlink_found *out)
 {
-    _Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(question, RTM_GETRULE, sizeof(struct fib_rule_hdr));
+    struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_GETRULE;
-    struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(nlh, sizeof *rule);
     rule->family = (uint8_t)family;
-    return dump(socket, nlh, on_rule, out);
+    *out = (struct netlink_found){0};
+    return question_list(question, nlh, on_rule, out, sizeof *out);
 }
 
 /* The attributes of a route. */
@@ -169,18 +143,15 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
     return MNL_CB_OK;
 }
 
-/* With strict checking the kernel looks into our table only, and not through a whole internet's routes. */
-int netlink_find_routes(struct mnl_socket *socket, int family, struct netlink_found *out)
+/* The kernel looks into our table only, and not through a whole internet's routes, if it checks strictly. */
+int netlink_find_routes(struct question *question, int family, struct netlink_found *out)
 {
-    _Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
-    int on = 1;
+    struct nlmsghdr *nlh = question_begin(question, RTM_GETROUTE, sizeof(struct rtmsg));
+    struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_GETROUTE;
-    struct rtmsg *route = mnl_nlmsg_put_extra_header(nlh, sizeof *route);
     route->rtm_family = (uint8_t)family;
     mnl_attr_put_u32(nlh, RTA_TABLE, KERNEL_ROUTE_TABLE);
-    (void)mnl_socket_setsockopt(socket, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-    const int err = dump(socket, nlh, on_route, out);
+    *out = (struct netlink_found){0};
+    const int err = question_list(question, nlh, on_route, out, sizeof *out);
     return err == -ENOENT ? 0 : err; /* there is no such table */
 }

@@ -1,9 +1,7 @@
 /* Asks the kernel which rules and routes with ikelb's protocol number are there, by rtnetlink. */
 #pragma once
 
-#include <stdbool.h>
-
-struct mnl_socket;
+struct question;
 
 /* What an earlier run has left, of one family. */
 struct netlink_found {
@@ -12,7 +10,7 @@ struct netlink_found {
 };
 
 /* Dumps the policy rules. 0 or -errno; then nothing is known. */
-int netlink_find_rules(struct mnl_socket *socket, int family, struct netlink_found *out);
+int netlink_find_rules(struct question *question, int family, struct netlink_found *out);
 
 /* Dumps the default routes of our table. 0 or -errno; then nothing is known. */
-int netlink_find_routes(struct mnl_socket *socket, int family, struct netlink_found *out);
+int netlink_find_routes(struct question *question, int family, struct netlink_found *out);

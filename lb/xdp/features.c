@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lb/xdp/question.h"
+#include "lb/question.h"
 
 /* From the kernel's include/uapi/linux/netdev.h, which is younger than the headers that we build with. */
 #define NETDEV_FAMILY_NAME   "netdev"
@@ -15,7 +15,7 @@
 #define NETDEV_A_IFINDEX     1
 #define NETDEV_A_XDP_FEATURE 3
 
-#define BUFFER_BYTES 8192
+#define NEWS_BYTES 8192
 
 struct features {
     struct question question;
@@ -88,12 +88,11 @@ static int on_device(const struct nlmsghdr *nlh, void *data)
     return mnl_attr_parse(nlh, sizeof(struct genlmsghdr), on_device_attr, data);
 }
 
-static struct nlmsghdr *begin(void *buffer, uint16_t family, uint8_t command)
+static struct nlmsghdr *begin(struct features *f, uint16_t family, uint8_t command)
 {
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(&f->question, family, sizeof(struct genlmsghdr));
+    struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = family;
-    struct genlmsghdr *genl = mnl_nlmsg_put_extra_header(nlh, sizeof *genl);
     genl->cmd = command;
     genl->version = 1;
     return nlh;
@@ -101,12 +100,11 @@ static struct nlmsghdr *begin(void *buffer, uint16_t family, uint8_t command)
 
 static int find_family(struct features *f)
 {
-    _Alignas(struct nlmsghdr) char buffer[BUFFER_BYTES];
     struct reading reading = {.features = f};
-    struct nlmsghdr *nlh = begin(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+    struct nlmsghdr *nlh = begin(f, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 
     mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY_NAME);
-    const int err = question_ask(&f->question, nlh, NLM_F_ACK, on_family, &reading);
+    const int err = question_ask(&f->question, nlh, on_family, &reading);
     return err ? err : f->family ? 0 : -ENOENT;
 }
 
@@ -116,7 +114,7 @@ struct features *features_open(void)
 
     if (!f)
         return NULL;
-    f->news = question_socket(NETLINK_GENERIC, SOCK_NONBLOCK, 0);
+    f->news = question_socket(NETLINK_GENERIC, 0);
     if (question_open(&f->question, NETLINK_GENERIC) == 0 && f->news && find_family(f) == 0 &&
         mnl_socket_setsockopt(f->news, NETLINK_ADD_MEMBERSHIP, &f->group, sizeof f->group) == 0)
         return f;
@@ -136,19 +134,18 @@ void features_close(struct features *f)
 
 uint64_t features_of(struct features *f, uint32_t ifindex)
 {
-    _Alignas(struct nlmsghdr) char buffer[BUFFER_BYTES];
     struct reading reading = {.features = f};
 
     if (!f)
         return 0;
-    struct nlmsghdr *nlh = begin(buffer, f->family, NETDEV_CMD_DEV_GET);
+    struct nlmsghdr *nlh = begin(f, f->family, NETDEV_CMD_DEV_GET);
     mnl_attr_put_u32(nlh, NETDEV_A_IFINDEX, ifindex);
-    return question_ask(&f->question, nlh, NLM_F_ACK, on_device, &reading) == 0 ? reading.bits : 0;
+    return question_ask(&f->question, nlh, on_device, &reading) == 0 ? reading.bits : 0;
 }
 
 bool features_have_changed(struct features *f)
 {
-    _Alignas(struct nlmsghdr) char news[BUFFER_BYTES];
+    _Alignas(struct nlmsghdr) char news[NEWS_BYTES];
     bool any = false;
     ssize_t len;
 

@@ -51,16 +51,14 @@ static void put_addr(struct nlmsghdr *nlh, uint16_t type, const struct addr *add
 
 int hop_towards(struct question *question, const struct addr *dst, struct hop *out)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(question, RTM_GETROUTE, sizeof(struct rtmsg));
+    struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_GETROUTE;
-    struct rtmsg *route = mnl_nlmsg_put_extra_header(nlh, sizeof *route);
     route->rtm_family = (uint8_t)addr_family(dst);
     route->rtm_dst_len = addr_is_v4(dst) ? 32 : 128;
     put_addr(nlh, RTA_DST, dst);
     *out = (struct hop){.addr = *dst};
-    const int err = question_ask(question, nlh, NLM_F_ACK, on_route, out);
+    const int err = question_ask(question, nlh, on_route, out);
     if (err)
         *out = (struct hop){0};
     return err;
@@ -68,14 +66,12 @@ int hop_towards(struct question *question, const struct addr *dst, struct hop *o
 
 void hop_use(struct question *question, const struct hop *hop)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(question, RTM_NEWNEIGH, sizeof(struct ndmsg));
+    struct ndmsg *neighbour = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_NEWNEIGH;
-    struct ndmsg *neighbour = mnl_nlmsg_put_extra_header(nlh, sizeof *neighbour);
     neighbour->ndm_family = (uint8_t)addr_family(&hop->addr);
     neighbour->ndm_ifindex = (int)hop->ifindex;
     neighbour->ndm_flags = NTF_USE;
     put_addr(nlh, NDA_DST, &hop->addr);
-    (void)question_ask(question, nlh, NLM_F_ACK, NULL, NULL);
+    (void)question_ask(question, nlh, NULL, NULL);
 }

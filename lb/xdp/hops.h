@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "lb/xdp/question.h"
+#include "lb/question.h"
 
 struct hop {
     uint32_t ifindex;

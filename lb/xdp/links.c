@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lb/xdp/question.h"
+#include "lb/question.h"
 
 #define NEWS_BYTES 32768
 
@@ -32,7 +32,7 @@ static int open_news(struct links *links)
     const unsigned groups =
         RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 
-    links->news = question_socket(NETLINK_ROUTE, SOCK_NONBLOCK, groups);
+    links->news = question_socket(NETLINK_ROUTE, groups);
     if (!links->news)
         return -errno;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
@@ -235,19 +235,15 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 
 int links_list(struct links *links, struct link *out)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
+    struct question *q = &links->question;
     struct listing listing = {.links = out};
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(q, RTM_GETLINK, sizeof(struct ifinfomsg));
 
-    nlh->nlmsg_type = RTM_GETLINK;
-    (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-    int err = question_ask(&links->question, nlh, NLM_F_DUMP, on_link, &listing);
+    int err = question_list(q, nlh, on_link, &listing, sizeof listing);
     if (err)
         return err;
-    nlh = mnl_nlmsg_put_header(buffer);
-    nlh->nlmsg_type = RTM_GETADDR;
-    (void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifaddrmsg));
-    err = question_ask(&links->question, nlh, NLM_F_DUMP, on_address, &listing);
+    nlh = question_begin(q, RTM_GETADDR, sizeof(struct ifaddrmsg));
+    err = question_list(q, nlh, on_address, &listing, sizeof listing);
     if (err)
         return err;
     for (size_t i = 0; i < listing.count; i++) {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "lb/bindings.h"
+#include "lb/question.h"
 #include "lb/xdp/places.h"
-#include "lb/xdp/question.h"
 
 struct routing {
     const struct bindings *b; /* borrowed */

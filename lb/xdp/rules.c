@@ -77,13 +77,11 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 
 int rules_are_direct(struct question *question, int family)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(question, RTM_GETRULE, sizeof(struct fib_rule_hdr));
+    struct fib_rule_hdr *header = mnl_nlmsg_get_payload(nlh);
     struct rules rules = {0};
 
-    nlh->nlmsg_type = RTM_GETRULE;
-    struct fib_rule_hdr *header = mnl_nlmsg_put_extra_header(nlh, sizeof *header);
     header->family = (uint8_t)family;
-    const int err = question_ask(question, nlh, NLM_F_DUMP, on_rule, &rules);
+    const int err = question_list(question, nlh, on_rule, &rules, sizeof rules);
     return err ? err : rules.any_main && !rules.any_matters;
 }

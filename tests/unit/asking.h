@@ -1,7 +1,7 @@
 /* A question socket in a namespace of the test's own, for a group of tests. */
 #pragma once
 
-#include "lb/xdp/question.h"
+#include "lb/question.h"
 #include "tests/unit/netns.h"
 #include "tests/unit/unit.h"
 

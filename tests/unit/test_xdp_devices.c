@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lb/question.h"
 #include "lb/xdp/devices.h"
-#include "lb/xdp/question.h"
 #include "tests/unit/netns.h"
 
 /*
@@ -67,7 +67,7 @@ static void begin(struct fixture *f)
     assert_int_equal(maps_load(&f->maps, ENTRIES, trouble), 0);
     assert_int_equal(links_open(&f->links), 0);
     assert_int_equal(devices_create(&f->maps, f->links, CONFIG_FASTPATH_AUTO, &f->log, &f->devices), 0);
-    f->watch = question_socket(NETLINK_ROUTE, SOCK_NONBLOCK, RTMGRP_LINK);
+    f->watch = question_socket(NETLINK_ROUTE, RTMGRP_LINK);
     assert_non_null(f->watch);
     add_veth("ikelb-a", 1, true);
     f->past = (struct past){.ifindex = if_nametoindex("ikelb-a"), .modes = "-", .count = 1};

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lb/xdp/question.h"
+#include "base/err.h"
+#include "lb/question.h"
 #include "tests/unit/netns.h"
 
 /* Questions to the kernel about the loopback's addresses, whose list takes several parts. */
@@ -15,7 +16,8 @@
 struct listing {
     uint32_t count;
     uint32_t stop_at;   /* gives up at this entry; 0: never */
-    uint32_t change_at; /* the list changes at this one; 0: never */
+    uint32_t change_at; /* the list changes at this one ... */
+    uint32_t *changes;  /* ... so many times more; NULL: never */
 };
 
 static int set_up_group(void **state)
@@ -49,8 +51,11 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 
     assert_int_equal(nlh->nlmsg_type, RTM_NEWADDR);
     listing->count++;
-    if (listing->count == listing->change_at)
-        netns_ip("addr replace 10.9.255.1/32 dev lo");
+    if (listing->count == listing->change_at && *listing->changes > 0) {
+        --*listing->changes;
+        if (!netns_try_ip("addr add 10.9.255.1/32 dev lo"))
+            netns_ip("addr del 10.9.255.1/32 dev lo");
+    }
     if (listing->count != listing->stop_at)
         return MNL_CB_OK;
     errno = ECANCELED;
@@ -59,13 +64,11 @@ static int on_address(const struct nlmsghdr *nlh, void *data)
 
 static int list(struct question *q, struct listing *listing)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(q, RTM_GETADDR, sizeof(struct ifaddrmsg));
+    struct ifaddrmsg *about = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_GETADDR;
-    struct ifaddrmsg *about = mnl_nlmsg_put_extra_header(nlh, sizeof *about);
     about->ifa_family = AF_INET;
-    return question_ask(q, nlh, NLM_F_DUMP, on_address, listing);
+    return question_list(q, nlh, on_address, listing, sizeof *listing);
 }
 
 static int on_link(const struct nlmsghdr *nlh, void *data)
@@ -81,14 +84,12 @@ static int on_link(const struct nlmsghdr *nlh, void *data)
 /* About the device with that index, as its answer says it. */
 static int ask_link(struct question *q, int ifindex, int *answer)
 {
-    _Alignas(struct nlmsghdr) char buffer[256];
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buffer);
+    struct nlmsghdr *nlh = question_begin(q, RTM_GETLINK, sizeof(struct ifinfomsg));
+    struct ifinfomsg *about = mnl_nlmsg_get_payload(nlh);
 
-    nlh->nlmsg_type = RTM_GETLINK;
-    struct ifinfomsg *about = mnl_nlmsg_put_extra_header(nlh, sizeof *about);
     about->ifi_index = ifindex;
     *answer = 0;
-    return question_ask(q, nlh, NLM_F_ACK, on_link, answer);
+    return question_ask(q, nlh, on_link, answer);
 }
 
 /* The next questions get their own answers. */
@@ -144,18 +145,80 @@ static void test_a_list_after_half_a_list(void **state)
     question_close(&q);
 }
 
-/* The list changes while it is read, which the kernel says in the parts that follow. */
-static void test_after_a_list_that_changed(void **state)
+/* The list changes while it is read, which the kernel says in the parts that follow: it is read anew. */
+static void test_a_list_that_changed(void **state)
 {
-    struct listing part = {.change_at = 1};
+    static const uint32_t times[] = {1, 2, 3};
+    struct question q;
+
+    begin(state, &q);
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        uint32_t changes = times[i];
+        struct listing all = {.change_at = 1, .changes = &changes};
+        assert_int_equal(list(&q, &all), 0);
+        assert_int_equal(changes, 0);
+        assert_in_range(all.count, ADDRESSES + 1, ADDRESSES + 2); /* the loopback's own is one, too */
+        check_next(&q);
+    }
+    question_close(&q);
+}
+
+static void test_after_a_list_that_goes_on_changing(void **state)
+{
+    uint32_t changes = 100;
+    struct listing part = {.change_at = 1, .changes = &changes};
     struct question q;
 
     begin(state, &q);
     assert_int_equal(list(&q, &part), -EINTR);
     assert_in_range(part.count, 1, ADDRESSES - 1);
+    assert_in_range(changes, 90, 98); /* it has been tried again, and given up */
     check_next(&q);
     question_close(&q);
-    netns_ip("addr del 10.9.255.1/32 dev lo");
+}
+
+/* The kernel says at its end that there is no list. */
+static void test_a_list_of_nothing(void **state)
+{
+    struct listing none = {0};
+    struct question q;
+
+    begin(state, &q);
+    struct nlmsghdr *nlh = question_begin(&q, RTM_GETROUTE, sizeof(struct rtmsg));
+    struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
+    route->rtm_family = AF_INET;
+    mnl_attr_put_u32(nlh, RTA_TABLE, 4711);
+    assert_int_equal(question_list(&q, nlh, on_address, &none, sizeof none), -ENOENT);
+    assert_non_null(strstr(q.trouble, "table does not exist"));
+    check_next(&q);
+    assert_string_equal(q.trouble, "");
+    question_close(&q);
+}
+
+static void test_the_kernels_words(void **state)
+{
+    struct question q;
+
+    begin(state, &q);
+    struct nlmsghdr *nlh = question_begin(&q, RTM_NEWROUTE, sizeof(struct rtmsg));
+    struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
+    route->rtm_family = AF_INET;
+    route->rtm_dst_len = 77;
+    assert_int_equal(question_ask(&q, nlh, NULL, NULL), -EINVAL);
+    assert_string_equal(q.trouble, "Invalid prefix length");
+    check_next(&q);
+    question_close(&q);
+}
+
+static void test_too_large_a_list(void **state)
+{
+    char data[QUESTION_DATA_MAX + 1] = {0};
+    struct question q;
+
+    begin(state, &q);
+    struct nlmsghdr *nlh = question_begin(&q, RTM_GETADDR, sizeof(struct ifaddrmsg));
+    assert_int_equal(question_list(&q, nlh, on_address, data, sizeof data), ERR_RANGE);
+    question_close(&q);
 }
 
 static void test_after_an_error(void **state)
@@ -177,7 +240,11 @@ int main(void)
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_after_a_list_half_read),
         cmocka_unit_test(test_a_list_after_half_a_list),
-        cmocka_unit_test(test_after_a_list_that_changed),
+        cmocka_unit_test(test_a_list_that_changed),
+        cmocka_unit_test(test_after_a_list_that_goes_on_changing),
+        cmocka_unit_test(test_a_list_of_nothing),
+        cmocka_unit_test(test_the_kernels_words),
+        cmocka_unit_test(test_too_large_a_list),
         cmocka_unit_test(test_after_an_error),
     };
 
