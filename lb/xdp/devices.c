@@ -4,12 +4,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "lb/xdp/device_report.h"
 #include "lb/xdp/features.h"
 #include "lb/xdp/plan.h"
 #include "lb/xdp/ways.h"
@@ -37,7 +37,7 @@ struct devices {
     struct plan plan;
     struct device devices[LINKS_MAX];
     size_t count;
-    struct fastpath_interface report[LINKS_MAX];
+    struct device_report report;
 };
 
 int devices_create(struct maps *maps, struct links *links, enum config_fastpath wanted, const struct log *log,
@@ -254,48 +254,15 @@ static void settle(struct devices *d)
     attach_all(d, FASTPATH_GENERIC);
 }
 
-static void describe(const struct devices *d, const struct device *device, struct fastpath_interface *out)
+static void report(struct devices *d)
 {
-    const struct link *link = plan_find(&d->plan, device->ifindex);
-
-    *out = (struct fastpath_interface){.mode = device->mode};
-    memcpy(out->name, device->name, sizeof out->name);
-    if (device->err == -EBUSY || device->err == -EEXIST)
-        snprintf(out->trouble, sizeof out->trouble, "another XDP program is attached");
-    else if (device->err)
-        snprintf(out->trouble, sizeof out->trouble, "%s", err_text(device->err));
-    else if (device->mode == FASTPATH_NATIVE && link && link->are_features_known && !plan_can_send(link))
-        snprintf(out->trouble, sizeof out->trouble,
-                 "nothing can be sent there natively (a veth's peer needs GRO on)");
-}
-
-/* Logs what is new, and keeps what is to be told. */
-static void report(struct devices *d, const struct fastpath_interface *before, size_t before_count)
-{
+    device_report_begin(&d->report);
     for (size_t i = 0; i < d->count; i++) {
-        const struct fastpath_interface *now = &d->report[i];
-        size_t k = 0;
-        while (k < before_count && strcmp(before[k].name, now->name) != 0)
-            k++;
-        if (k < before_count && before[k].mode == now->mode && strcmp(before[k].trouble, now->trouble) == 0)
-            continue;
-        if (now->trouble[0])
-            log_warn(d->log, "fast path: %s: %s; its packets take the slow path", now->name, now->trouble);
-        else
-            log_info(d->log, "fast path: %s: %s", now->name, fastpath_mode_name(now->mode));
+        const struct device *device = &d->devices[i];
+        device_report_add(&d->report, device->name, device->mode, device->err,
+                          plan_find(&d->plan, device->ifindex));
     }
-}
-
-static void tell(struct devices *d, size_t before_count)
-{
-    struct fastpath_interface *before = calloc(before_count + 1, sizeof *before);
-
-    if (before)
-        memcpy(before, d->report, before_count * sizeof *before);
-    for (size_t i = 0; i < d->count; i++)
-        describe(d, &d->devices[i], &d->report[i]);
-    report(d, before, before ? before_count : 0);
-    free(before);
+    device_report_log(&d->report, d->log);
 }
 
 /* An earlier run may have been attached where nothing is wanted now. */
@@ -343,7 +310,6 @@ static void notice_lost(struct devices *d)
 void devices_refresh(struct devices *d, bool links_have_changed)
 {
     const bool features_changed = features_have_changed(d->features);
-    const size_t before_count = d->count;
 
     if (!links_have_changed && !features_changed && !d->list_err)
         return;
@@ -358,7 +324,7 @@ void devices_refresh(struct devices *d, bool links_have_changed)
     }
     write_ways(d, &d->plan);
     remove_rest(d);
-    tell(d, before_count);
+    report(d);
 }
 
 enum fastpath_mode devices_mode(const struct devices *d)
@@ -371,8 +337,7 @@ enum fastpath_mode devices_mode(const struct devices *d)
 
 const struct fastpath_interface *devices_list(const struct devices *d, size_t *count)
 {
-    *count = d->count;
-    return d->report;
+    return device_report_list(&d->report, count);
 }
 
 void devices_destroy(struct devices *d, bool leave)
