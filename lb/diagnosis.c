@@ -1,12 +1,7 @@
 #include "lb/diagnosis.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "ike/notify.h"
 #include "lb/advice.h"
+#include "lb/summary.h"
 
 /* A time so little before the clock's begin is one that comes from after the facts were gathered. */
 #define FUTURE_MS 60000
@@ -200,164 +195,41 @@ static uint16_t service_of(const struct event *event)
     return event->pin ? event->pin->service : event->entry->service;
 }
 
-static __attribute__((format(printf, 2, 3))) void say(struct diagnosis *out, const char *format, ...)
+static const char *backend_name(const struct diagnosis_facts *facts, const struct event *event)
 {
-    const size_t len = strlen(out->summary);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(out->summary + len, sizeof out->summary - len, format, args);
-    va_end(args);
+    return facts->pool->backends[backend_of(event)].name;
 }
 
-static void say_unanswered(const struct story *story, const char *backend, struct diagnosis *out)
+/* `connected`: also of the address, and connected; or NULL. */
+static void summarize(const struct diagnosis_facts *facts, const struct event *event,
+                      const struct event *connected, struct diagnosis *out)
 {
-    if (story && story->flags & STORY_ANSWERED)
-        say(out,
-            "%s asked the client for its first message (IKE_SA_INIT) once more, got it, and has not answered "
-            "since.",
-            backend);
-    else if (story && story->failovers)
-        say(out,
-            "The client's first message (IKE_SA_INIT) was not answered. ikelb went on to another server %u "
-            "time%s; %s was the last, and has not answered either.",
-            story->failovers, story->failovers == 1 ? "" : "s", backend);
-    else
-        say(out, "The client's first message (IKE_SA_INIT) was handed to %s, which has not answered.",
-            backend);
-}
+    struct summary_case c = {
+        .verdict = event->verdict,
+        .is_running = event->is_running,
+        .is_young = event->is_young,
+        .story = event->story,
+        .entry = event->entry,
+        .connected_to = connected ? backend_name(facts, connected) : NULL,
+    };
 
-static void say_no_auth(const struct story *story, const char *backend, struct diagnosis *out)
-{
-    if (story && story->flags & STORY_ASKED_AGAIN && story->stage == STAGE_INIT_SENT)
-        say(out,
-            "%s answered the first message (IKE_SA_INIT) by asking for it once more in another form, and the "
-            "client has not sent it.",
-            backend);
-    else
-        say(out,
-            "%s answered the first message (IKE_SA_INIT), but the client's second one (IKE_AUTH) has not "
-            "arrived.",
-            backend);
-}
-
-static void say_rejected(uint16_t error, const char *backend, struct diagnosis *out)
-{
-    const char *name = notify_name(error);
-
-    if (error == 0)
-        say(out, "%s answered the client's first message (IKE_SA_INIT), but did not accept it.", backend);
-    else if (name)
-        say(out, "%s refused the client's first message (IKE_SA_INIT) with %s.", backend, name);
-    else
-        say(out, "%s refused the client's first message (IKE_SA_INIT) with error number %u.", backend, error);
-}
-
-static const char *cause_of_refusal(enum drop_reason reason)
-{
-    switch (reason) {
-    case DROP_NO_BACKEND:
-        return "no server that may get new clients was up";
-    case DROP_NO_SNAT_PORT:
-        return "all source ports of full NAT were in use";
-    case DROP_NO_SNAT_ADDRESS:
-        return "no source address of full NAT leads to the server";
-    case DROP_TABLE_FULL:
-        return "the tables of clients were full";
-    default:
-        return drop_reason_name(reason);
-    }
-}
-
-static void say_refused(const struct journal_entry *entry, struct diagnosis *out)
-{
-    const char *plural = entry->count == 1 ? "" : "s";
-
-    if (entry->reason == DROP_RATE_LIMITED)
-        say(out,
-            "Flood protection refused %" PRIu32 " first message%s (IKE_SA_INIT) of this address: it begins "
-            "more handshakes than dataplane.source_rate allows.",
-            entry->count, plural);
-    else
-        say(out, "ikelb refused %" PRIu32 " first message%s (IKE_SA_INIT) of this address: %s.", entry->count,
-            plural, cause_of_refusal((enum drop_reason)entry->reason));
-}
-
-static void say_established(const struct event *event, const char *backend, struct diagnosis *out)
-{
-    if (event->is_running)
-        say(out, "The client is connected: its tunnel to %s has carried traffic both ways.", backend);
-    else
-        say(out, "The client was connected to %s; that session has ended since.", backend);
-    if (event->story && event->story->roams)
-        say(out, " It went on from another address or port %u time%s.", event->story->roams,
-            event->story->roams == 1 ? "" : "s");
-}
-
-static void say_event(const struct diagnosis_facts *facts, const struct event *event, struct diagnosis *out)
-{
-    const char *backend =
-        event->verdict == DIAGNOSIS_REFUSED ? "" : facts->pool->backends[backend_of(event)].name;
-    char text[ENDPOINT_TEXT_MAX];
-
-    switch (event->verdict) {
-    case DIAGNOSIS_INIT_UNANSWERED:
-        say_unanswered(event->story, backend, out);
-        break;
-    case DIAGNOSIS_INIT_REJECTED:
-        say_rejected(event->story ? event->story->error : 0, backend, out);
-        break;
-    case DIAGNOSIS_ANSWERED_NO_AUTH:
-        say_no_auth(event->story, backend, out);
-        break;
-    case DIAGNOSIS_AUTH_UNANSWERED:
-        say(out, "The client's second message (IKE_AUTH) was handed to %s, which has not answered it.",
-            backend);
-        break;
-    case DIAGNOSIS_REFUSED:
-        if (event->entry) /* always: a refusal is known from the journal only */
-            say_refused(event->entry, out);
-        break;
-    case DIAGNOSIS_TUNNEL_UNANSWERED:
-        say(out,
-            "The client sends traffic of a tunnel or session that ikelb does not know, and %s has not "
-            "answered it.",
-            backend);
-        break;
-    case DIAGNOSIS_AUTH_ANSWERED:
-        say(out, "%s has answered the client's IKE_AUTH, but no tunnel has carried traffic both ways yet.",
-            backend);
-        break;
-    case DIAGNOSIS_ESTABLISHED:
-        say_established(event, backend, out);
-        break;
-    case DIAGNOSIS_MOVED:
-        say(out, "The client's session at %s has gone on to %s.", backend,
-            endpoint_format(&event->entry->other, text));
-        break;
-    case DIAGNOSIS_TUNNEL_KNOWN:
-        say(out,
-            "The client is at %s; its handshake was before ikelb's time, or ended so long ago that "
-            "nothing else is known.",
-            backend);
-        break;
-    case DIAGNOSIS_NOTHING_SEEN:
-    case DIAGNOSIS_COUNT:
-        break;
-    }
+    if (event->verdict != DIAGNOSIS_NOTHING_SEEN && event->verdict != DIAGNOSIS_REFUSED)
+        c.backend = backend_name(facts, event);
+    summary_give(&c, out);
 }
 
 static void advise(const struct diagnosis_facts *facts, const struct event *event, struct diagnosis *out)
 {
-    const struct advice_case c = {
+    struct advice_case c = {
         .verdict = event->verdict,
         .story = event->story,
         .reason = event->entry ? (enum drop_reason)event->entry->reason : (enum drop_reason)0,
-        .mode = facts->pool->services[service_of(event)].mode,
         .suspicion =
             event->story ? facts->pool->backends[event->story->backend].passive.suspicion : SUSPICION_NONE,
     };
 
+    if (event->verdict != DIAGNOSIS_NOTHING_SEEN)
+        c.mode = facts->pool->services[service_of(event)].mode;
     advice_give(&c, out);
 }
 
@@ -374,18 +246,7 @@ void diagnosis_make(const struct diagnosis_facts *facts, struct diagnosis *out)
     const struct event *event = failed_since ? failure : connected;
 
     *out = (struct diagnosis){.verdict = event->verdict, .age_ms = event->age_ms};
-    if (event->verdict == DIAGNOSIS_NOTHING_SEEN) {
-        const struct advice_case c = {.verdict = DIAGNOSIS_NOTHING_SEEN};
-        say(out, "Nothing of this address has reached ikelb, or it was so long ago that it is forgotten.");
-        advice_give(&c, out);
-        return;
-    }
-    say_event(facts, event, out);
-    if (event->is_young)
-        say(out, " That was only a moment ago: ask again in some seconds.");
-    if (failed_since && running->is_running)
-        say(out, " Another tunnel of this address, to %s, is connected.",
-            facts->pool->backends[backend_of(running)].name);
+    summarize(facts, event, failed_since && running->is_running ? running : NULL, out);
     advise(facts, event, out);
 }
 
