@@ -1,5 +1,6 @@
 #include "app/backend_state.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -169,7 +170,7 @@ static const char *help_of(const char *verb)
 int backend_state_command(int argc, char **argv)
 {
     struct cli_query query;
-    int status = cli_read_query(argc, argv, help_of(argv[0]), &query);
+    int status = cli_read_query(argc, argv, help_of(argv[0]), INT_MAX, &query);
 
     if (status != CLI_GO_ON)
         return status;

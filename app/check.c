@@ -48,21 +48,11 @@ static int check(const char *file, bool print)
 
 int check_command(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"print", no_argument, NULL, CLI_OPTION_OTHER}, {"help", no_argument, NULL, CLI_OPTION_HELP}, {0}};
     bool print = false;
-    int option;
+    const struct cli_option options[] = {{"print", .on = &print}, {0}};
+    const int status = cli_read(argc, argv, help, 1, options);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        if (option == CLI_OPTION_HELP) {
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        }
-        if (option == '?')
-            return CLI_USAGE;
-        print = true;
-    }
-    if (argc - optind > 1)
-        return cli_stray_argument(argv[0], argv[optind + 1]);
+    if (status != CLI_GO_ON)
+        return status;
     return cli_finish(argv[0], check(optind < argc ? argv[optind] : CLI_DEFAULT_CONFIG, print));
 }

@@ -8,7 +8,8 @@
 #include "base/err.h"
 #include "config/suggest.h"
 
-#define OPTION_NAMES_MAX 16
+#define OPTIONS_MAX 15  /* --help among them */
+#define OPTION_BASE 256 /* no letter is as high */
 
 const char *cli_nearest(const char *word, const char *const *words)
 {
@@ -24,10 +25,10 @@ const char *cli_nearest(const char *word, const char *const *words)
 /* The option nearest to "--word" or "--word=value", or NULL. */
 static const char *nearest_option(const char *word, const struct option *options)
 {
-    const char *names[OPTION_NAMES_MAX + 1] = {0};
+    const char *names[OPTIONS_MAX + 1] = {0};
     char name[32];
 
-    for (size_t i = 0; i < OPTION_NAMES_MAX && options[i].name; i++)
+    for (size_t i = 0; i < OPTIONS_MAX && options[i].name; i++)
         names[i] = options[i].name;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     return cli_nearest(name, names);
@@ -40,7 +41,7 @@ static void report_option(char **argv, int result, const struct option *options)
 
     if (result == ':') {
         fprintf(stderr, "ikelb %s: option '%s' needs a value", command, word);
-    } else if (optopt >= CLI_OPTION_HELP) {
+    } else if (optopt >= OPTION_BASE) {
         fprintf(stderr, "ikelb %s: option '%.*s' takes no value", command, (int)strcspn(word, "="), word);
     } else if (optopt) {
         fprintf(stderr, "ikelb %s: unknown option '-%c'", command, optopt);
@@ -53,41 +54,62 @@ static void report_option(char **argv, int result, const struct option *options)
     fprintf(stderr, "\nSee `ikelb %s --help`.\n", command);
 }
 
-int cli_next_option(int argc, char **argv, const char *letters, const struct option *options)
+/* What getopt_long() wants to know, and their number without --help, which is the last. */
+static size_t translate(const struct cli_option *options, struct option *known, char *letters)
 {
-    opterr = 0;
-    const int result = getopt_long(argc, argv, letters, options, NULL);
-    if (result != '?' && result != ':')
-        return result;
-    report_option(argv, result, options);
-    return '?';
+    size_t count = 0;
+
+    *letters++ = ':';
+    for (const struct cli_option *o = options; o->name; o++, count++) {
+        known[count] = (struct option){o->name, o->value ? required_argument : no_argument, NULL,
+                                       o->letter ? o->letter : OPTION_BASE + (int)count};
+        if (!o->letter)
+            continue;
+        *letters++ = o->letter;
+        *letters++ = ':';
+    }
+    *letters = '\0';
+    known[count] = (struct option){"help", no_argument, NULL, OPTION_BASE + (int)count};
+    return count;
 }
 
-int cli_read_query(int argc, char **argv, const char *help, struct cli_query *out)
+int cli_read(int argc, char **argv, const char *help, int arguments_max, const struct cli_option *options)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
-    int option;
+    struct option known[OPTIONS_MAX + 1] = {0};
+    char letters[2 * OPTIONS_MAX];
+    const size_t count = translate(options, known, letters);
+    int found;
 
-    *out = (struct cli_query){.socket_path = CLI_DEFAULT_SOCKET};
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_JSON:
-            out->as_json = true;
-            break;
-        case CLI_OPTION_SOCKET:
-            out->socket_path = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
+    opterr = 0;
+    while ((found = getopt_long(argc, argv, letters, known, NULL)) != -1) {
+        size_t i = 0;
+        if (found == '?' || found == ':') {
+            report_option(argv, found, known);
             return CLI_USAGE;
         }
+        while (i < count && known[i].val != found)
+            i++;
+        if (i == count) {
+            fputs(help, stdout);
+            return cli_finish(argv[0], CLI_DONE);
+        }
+        if (options[i].on)
+            *options[i].on = true;
+        else
+            *options[i].value = optarg;
     }
+    if (argc - optind > arguments_max)
+        return cli_stray_argument(argv[0], argv[optind + arguments_max]);
     return CLI_GO_ON;
+}
+
+int cli_read_query(int argc, char **argv, const char *help, int arguments_max, struct cli_query *out)
+{
+    const struct cli_option options[] = {
+        {"json", .on = &out->as_json}, {"socket", .value = &out->socket_path}, {0}};
+
+    *out = (struct cli_query){.socket_path = CLI_DEFAULT_SOCKET};
+    return cli_read(argc, argv, help, arguments_max, options);
 }
 
 int cli_stray_argument(const char *command, const char *argument)

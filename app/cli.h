@@ -17,14 +17,21 @@ enum cli_status {
 #define CLI_DEFAULT_SOCKET "/run/ikelb/ikelb.sock"
 #define CLI_DEFAULT_CONFIG "/etc/ikelb/ikelb.yaml"
 
-/* Options without a letter: their value in struct option. */
-enum cli_option { CLI_OPTION_HELP = 256, CLI_OPTION_JSON, CLI_OPTION_SOCKET, CLI_OPTION_OTHER };
+/* An option of a subcommand: one that takes a value has `value`, another one `on`. */
+struct cli_option {
+    const char *name;
+    char letter; /* of one with a value; 0: none */
+    bool *on;
+    const char **value; /* becomes a part of argv */
+};
 
 /*
- * getopt_long() with our own complaints: the next option's value, -1 after the last, or '?' after something
- * wrong has been reported on standard error. `letters` begins with ':'. argv[0] is the subcommand's name.
+ * Reads the options of a subcommand, and --help; `options` ends with one that has no name. argv[0] is the
+ * subcommand, and optind is at the first of its arguments then. CLI_GO_ON, or the exit status when there is
+ * nothing more to do: `help` was printed, or something was wrong, as more than `arguments_max` arguments.
  */
-int cli_next_option(int argc, char **argv, const char *letters, const struct option *options);
+#define CLI_GO_ON (-1)
+int cli_read(int argc, char **argv, const char *help, int arguments_max, const struct cli_option *options);
 
 /* What a subcommand that asks the daemon was told. */
 struct cli_query {
@@ -32,12 +39,8 @@ struct cli_query {
     bool as_json;
 };
 
-/*
- * Reads the options --json, --socket and --help of such a subcommand; optind is at the first argument then.
- * CLI_GO_ON, or the exit status when there is nothing more to do: `help` was printed, or something was wrong.
- */
-#define CLI_GO_ON (-1)
-int cli_read_query(int argc, char **argv, const char *help, struct cli_query *out);
+/* The same with the options of such a subcommand, --json and --socket. */
+int cli_read_query(int argc, char **argv, const char *help, int arguments_max, struct cli_query *out);
 
 /* Reports an argument that the subcommand does not take, and returns CLI_USAGE. */
 int cli_stray_argument(const char *command, const char *argument);

@@ -205,35 +205,14 @@ static int show(const char *socket_path, const char *backend, bool as_json)
 
 int clients_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"backend", required_argument, NULL, CLI_OPTION_OTHER},
-                                            {"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
     const char *socket_path = CLI_DEFAULT_SOCKET;
     const char *backend = NULL;
     bool as_json = false;
-    int option;
+    const struct cli_option options[] = {
+        {"backend", .value = &backend}, {"json", .on = &as_json}, {"socket", .value = &socket_path}, {0}};
+    const int status = cli_read(argc, argv, help, 0, options);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_OTHER:
-            backend = optarg;
-            break;
-        case CLI_OPTION_JSON:
-            as_json = true;
-            break;
-        case CLI_OPTION_SOCKET:
-            socket_path = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
-    if (optind < argc)
-        return cli_stray_argument(argv[0], argv[optind]);
+    if (status != CLI_GO_ON)
+        return status;
     return cli_finish(argv[0], show(socket_path, backend, as_json));
 }

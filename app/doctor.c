@@ -12,8 +12,6 @@
 #include "base/err.h"
 #include "lb/sockets.h"
 
-#define DEFAULT_TIMEOUT_MS 2000
-
 static const char help[] =
     "usage: ikelb doctor [--timeout DURATION] [--json] HOST\n"
     "\n"
@@ -32,12 +30,6 @@ static const char help[] =
     "Exit status: 0 nothing failed (warnings do not count), 1 something did, 2 wrong usage.\n";
 
 _Static_assert(TARGET_ADDRESSES_MAX <= FINDINGS_ADDRESSES_MAX, "each address has its findings");
-
-struct request {
-    const char *host;
-    uint32_t timeout_ms;
-    bool as_json;
-};
 
 static void on_done(void *ctx, const struct checkup_result *result)
 {
@@ -83,7 +75,7 @@ static int examine(const struct target *target, uint32_t timeout_ms, struct find
     return err;
 }
 
-static int show(const struct findings *all, const struct request *request)
+static int show(const struct findings *all, const struct target_request *request)
 {
     const struct term term = term_of(stdout);
 
@@ -98,7 +90,7 @@ static int show(const struct findings *all, const struct request *request)
     return findings_verdict(all) == FINDING_FAILED ? CLI_NO : CLI_DONE;
 }
 
-static int doctor(const struct request *request)
+static int doctor(const struct target_request *request)
 {
     struct findings *all = calloc(1, sizeof *all);
     struct target target;
@@ -125,35 +117,8 @@ static int doctor(const struct request *request)
 
 int doctor_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"timeout", required_argument, NULL, CLI_OPTION_OTHER},
-                                            {"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
-    struct request request = {.timeout_ms = DEFAULT_TIMEOUT_MS};
-    int option;
+    struct target_request request;
+    const int status = target_read_request(argc, argv, help, "to examine", &request);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_OTHER:
-            if (target_read_timeout(argv[0], optarg, &request.timeout_ms) != 0)
-                return CLI_USAGE;
-            break;
-        case CLI_OPTION_JSON:
-            request.as_json = true;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
-    if (optind == argc) {
-        fputs("ikelb doctor: it needs a HOST to examine\nSee `ikelb doctor --help`.\n", stderr);
-        return CLI_USAGE;
-    }
-    if (argc - optind > 1)
-        return cli_stray_argument(argv[0], argv[optind + 1]);
-    request.host = argv[optind];
-    return cli_finish(argv[0], doctor(&request));
+    return status == CLI_GO_ON ? cli_finish(argv[0], doctor(&request)) : status;
 }

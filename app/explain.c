@@ -73,14 +73,12 @@ int explain_command(int argc, char **argv)
 {
     struct cli_query query;
     struct addr address;
-    const int status = cli_read_query(argc, argv, help, &query);
+    const int status = cli_read_query(argc, argv, help, 1, &query);
 
     if (status != CLI_GO_ON)
         return status;
     if (optind == argc)
         return complain("it needs the ADDRESS of a client");
-    if (optind + 1 < argc)
-        return cli_stray_argument(argv[0], argv[optind + 1]);
     if (addr_parse(argv[optind], &address) != 0) {
         fprintf(stderr,
                 "ikelb explain: '%s' is no IPv4 or IPv6 address; write it as 203.0.113.7 or 2001:db8::7\n",

@@ -12,8 +12,6 @@
 #include "app/target.h"
 #include "base/err.h"
 
-#define DEFAULT_TIMEOUT_MS 2000
-
 static const char help[] =
     "usage: ikelb probe [--timeout DURATION] [--json] HOST\n"
     "\n"
@@ -29,12 +27,6 @@ static const char help[] =
     "real handshake. That one is left unfinished, so do not repeat it every few seconds: servers\n"
     "limit unfinished handshakes of one address. The daemon's own health checks leave none.\n"
     "Exit status: 0 both ports answer at every address, 1 they do not, 2 wrong usage.\n";
-
-struct request {
-    const char *host;
-    uint32_t timeout_ms;
-    bool as_json;
-};
 
 static void on_done(void *ctx, const struct inquiry_result *result)
 {
@@ -58,7 +50,7 @@ static int ask(const struct addr *addrs, size_t count, uint32_t timeout_ms, stru
     return err;
 }
 
-static int probe(const struct request *request)
+static int probe(const struct target_request *request)
 {
     struct target target;
     struct inquiry_result *results = calloc(TARGET_ADDRESSES_MAX, sizeof *results);
@@ -90,35 +82,8 @@ static int probe(const struct request *request)
 
 int probe_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"timeout", required_argument, NULL, CLI_OPTION_OTHER},
-                                            {"json", no_argument, NULL, CLI_OPTION_JSON},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
-    struct request request = {.timeout_ms = DEFAULT_TIMEOUT_MS};
-    int option;
+    struct target_request request;
+    const int status = target_read_request(argc, argv, help, "to ask", &request);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_OTHER:
-            if (target_read_timeout(argv[0], optarg, &request.timeout_ms) != 0)
-                return CLI_USAGE;
-            break;
-        case CLI_OPTION_JSON:
-            request.as_json = true;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
-    if (optind == argc) {
-        fputs("ikelb probe: it needs a HOST to ask\nSee `ikelb probe --help`.\n", stderr);
-        return CLI_USAGE;
-    }
-    if (argc - optind > 1)
-        return cli_stray_argument(argv[0], argv[optind + 1]);
-    request.host = argv[optind];
-    return cli_finish(argv[0], probe(&request));
+    return status == CLI_GO_ON ? cli_finish(argv[0], probe(&request)) : status;
 }

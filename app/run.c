@@ -86,30 +86,10 @@ static int run(const char *file, const char *user_name)
 
 int run_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"user", required_argument, NULL, 'u'},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
     const char *file = CLI_DEFAULT_CONFIG;
     const char *user = NULL;
-    int option;
+    const struct cli_option options[] = {{"config", 'c', .value = &file}, {"user", 'u', .value = &user}, {0}};
+    const int status = cli_read(argc, argv, help, 0, options);
 
-    while ((option = cli_next_option(argc, argv, ":c:u:", options)) != -1) {
-        switch (option) {
-        case 'c':
-            file = optarg;
-            break;
-        case 'u':
-            user = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
-    if (optind < argc)
-        return cli_stray_argument(argv[0], argv[optind]);
-    return run(file, user);
+    return status == CLI_GO_ON ? run(file, user) : status;
 }

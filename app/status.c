@@ -63,11 +63,9 @@ static int show(const char *socket_path, bool as_json)
 int status_command(int argc, char **argv)
 {
     struct cli_query query;
-    const int status = cli_read_query(argc, argv, help, &query);
+    const int status = cli_read_query(argc, argv, help, 0, &query);
 
     if (status != CLI_GO_ON)
         return status;
-    if (optind < argc)
-        return cli_stray_argument(argv[0], argv[optind]);
     return cli_finish(argv[0], show(query.socket_path, query.as_json));
 }

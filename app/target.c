@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/err.h"
+#include "app/cli.h"
 #include "config/duration.h"
 #include "lb/sockets.h"
 
-#define TIMEOUT_MAX_MS 60000
-#define HOST_MAX       256
+#define TIMEOUT_MAX_MS  60000
+#define DEFAULT_TIMEOUT "2s"
+#define HOST_MAX        256
 
 static bool read_literal(const char *host, struct addr *addr)
 {
@@ -63,7 +64,7 @@ bool target_is_own(const struct addr *addr)
     return sockets_route(addr, &src, &mtu) == 0 && addr_equal(&src, addr);
 }
 
-int target_read_timeout(const char *command, const char *text, uint32_t *timeout_ms)
+static int read_timeout(const char *command, const char *text, uint32_t *timeout_ms)
 {
     uint64_t ms = 0;
 
@@ -72,8 +73,26 @@ int target_read_timeout(const char *command, const char *text, uint32_t *timeout
                 "ikelb %s: --timeout: '%s' is no duration from 1ms to 60s; it is a number and a unit: 500ms, "
                 "5s\n",
                 command, text);
-        return ERR_RANGE;
+        return CLI_USAGE;
     }
     *timeout_ms = (uint32_t)ms;
-    return 0;
+    return CLI_GO_ON;
+}
+
+int target_read_request(int argc, char **argv, const char *help, const char *purpose,
+                        struct target_request *out)
+{
+    const char *timeout = DEFAULT_TIMEOUT;
+    const struct cli_option options[] = {{"timeout", .value = &timeout}, {"json", .on = &out->as_json}, {0}};
+
+    *out = (struct target_request){0};
+    int status = cli_read(argc, argv, help, 1, options);
+    if (status == CLI_GO_ON)
+        status = read_timeout(argv[0], timeout, &out->timeout_ms);
+    if (status == CLI_GO_ON && optind == argc) {
+        fprintf(stderr, "ikelb %s: it needs a HOST %s\nSee `ikelb %s --help`.\n", argv[0], purpose, argv[0]);
+        return CLI_USAGE;
+    }
+    out->host = argv[optind];
+    return status;
 }

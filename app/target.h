@@ -27,5 +27,14 @@ void target_resolve(const char *host, bool all_families, struct target *t);
 /* The address is this machine's own. */
 bool target_is_own(const struct addr *addr);
 
-/* Reads a timeout of 1 ms to 60 s; ERR_RANGE once something wrong has been reported for that subcommand. */
-int target_read_timeout(const char *command, const char *text, uint32_t *timeout_ms);
+/* What somebody wants to know of a HOST. */
+struct target_request {
+    const char *host;
+    uint32_t timeout_ms; /* for an answer: 1 ms to 60 s, 2 s if nothing is said */
+    bool as_json;
+};
+
+/* Reads the subcommand `argv[0] [--timeout DURATION] [--json] HOST`, which needs HOST for a `purpose` ("to
+ * ask"). As cli_read(). */
+int target_read_request(int argc, char **argv, const char *help, const char *purpose,
+                        struct target_request *out);

@@ -374,31 +374,13 @@ static int refuse_terminal(void)
 
 int top_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"once", no_argument, NULL, CLI_OPTION_OTHER},
-                                            {"socket", required_argument, NULL, CLI_OPTION_SOCKET},
-                                            {"help", no_argument, NULL, CLI_OPTION_HELP},
-                                            {0}};
     const char *socket_path = CLI_DEFAULT_SOCKET;
     bool once = false;
-    int option;
+    const struct cli_option options[] = {{"once", .on = &once}, {"socket", .value = &socket_path}, {0}};
+    const int status = cli_read(argc, argv, help, 0, options);
 
-    while ((option = cli_next_option(argc, argv, ":", options)) != -1) {
-        switch (option) {
-        case CLI_OPTION_OTHER:
-            once = true;
-            break;
-        case CLI_OPTION_SOCKET:
-            socket_path = optarg;
-            break;
-        case CLI_OPTION_HELP:
-            fputs(help, stdout);
-            return cli_finish(argv[0], CLI_DONE);
-        default:
-            return CLI_USAGE;
-        }
-    }
-    if (optind < argc)
-        return cli_stray_argument(argv[0], argv[optind]);
+    if (status != CLI_GO_ON)
+        return status;
     if (!once && !screen_is_possible(STDIN_FILENO, STDOUT_FILENO))
         return refuse_terminal();
     return cli_finish(argv[0], show(socket_path, once));

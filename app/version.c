@@ -14,13 +14,11 @@ static const char help[] = "usage: ikelb version\n"
 
 int version_command(int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, CLI_OPTION_HELP}, {0}};
-    const int option = cli_next_option(argc, argv, ":", options);
+    static const struct cli_option none;
+    const int status = cli_read(argc, argv, help, 0, &none);
 
-    if (option == '?')
-        return CLI_USAGE;
-    if (option == -1 && optind < argc)
-        return cli_stray_argument(argv[0], argv[optind]);
-    fputs(option == CLI_OPTION_HELP ? help : "ikelb " IKELB_VERSION "\n", stdout);
+    if (status != CLI_GO_ON)
+        return status;
+    puts("ikelb " IKELB_VERSION);
     return cli_finish(argv[0], CLI_DONE);
 }
