@@ -136,16 +136,6 @@ static int take(struct top_history *history, const struct top_history *old, cons
     return 0;
 }
 
-static size_t count_backends(const json_t *services)
-{
-    size_t count = 0;
-    size_t s;
-    json_t *service;
-
-    json_array_foreach(services, s, service) count += json_array_size(json_object_get(service, "backends"));
-    return count;
-}
-
 static int take_all(struct top_history *history, const struct top_history *old, const json_t *services,
                     uint64_t now_ms)
 {
@@ -174,7 +164,7 @@ int top_history_add(struct top_history *history, const json_t *status, uint64_t 
 
     *history = (struct top_history){
         .index = json_object(),
-        .tracks = calloc(count_backends(services) + 1, sizeof *history->tracks),
+        .tracks = calloc(field_backends(services) + 1, sizeof *history->tracks),
     };
     if (history->index && history->tracks)
         err = take_all(history, &old, services, now_ms);

@@ -77,16 +77,6 @@ static int compare_rows(const void *left, const void *right, void *ctx)
     return order->reversed ? -result : result;
 }
 
-static size_t count_backends(const json_t *services)
-{
-    size_t count = 0;
-    size_t s;
-    json_t *service;
-
-    json_array_foreach(services, s, service) count += json_array_size(json_object_get(service, "backends"));
-    return count;
-}
-
 int top_list_make(struct top_list *list, const json_t *status, const struct top_history *history,
                   const struct top_order *order)
 {
@@ -96,7 +86,7 @@ int top_list_make(struct top_list *list, const json_t *status, const struct top_
     json_t *service, *backend;
 
     top_list_deinit(list);
-    list->rows = calloc(count_backends(services) + 1, sizeof *list->rows);
+    list->rows = calloc(field_backends(services) + 1, sizeof *list->rows);
     if (!list->rows)
         return -ENOMEM;
     json_array_foreach(services, s, service)

@@ -129,8 +129,7 @@ static int run(const struct cli_query *query, const char *verb, char **words, in
         status = change_all(client, verb, words, count, answers);
         if (json_array_size(answers)) {
             json_t *document = json_pack("{s:O}", "backends", answers);
-            json_dumpf(document, stdout, JSON_INDENT(2));
-            putchar('\n');
+            cli_print_json(document);
             json_decref(document);
         }
     }

@@ -112,6 +112,12 @@ int cli_read_query(int argc, char **argv, const char *help, int arguments_max, s
     return cli_read(argc, argv, help, arguments_max, options);
 }
 
+void cli_print_json(const json_t *document)
+{
+    json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+}
+
 int cli_stray_argument(const char *command, const char *argument)
 {
     fprintf(stderr, "ikelb %s: unexpected argument '%s'\nSee `ikelb %s --help`.\n", command, argument,

@@ -45,6 +45,9 @@ int cli_read_query(int argc, char **argv, const char *help, int arguments_max, s
 /* Reports an argument that the subcommand does not take, and returns CLI_USAGE. */
 int cli_stray_argument(const char *command, const char *argument);
 
+/* Prints a document as --json shows it. */
+void cli_print_json(const json_t *document);
+
 /* The known word nearest to a misspelt one, or NULL; `words` ends with NULL. */
 const char *cli_nearest(const char *word, const char *const *words);
 

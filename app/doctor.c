@@ -81,8 +81,7 @@ static int show(const struct findings *all, const struct target_request *request
 
     if (request->as_json) {
         json_t *document = doctor_view_json(all, request->host);
-        json_dumpf(document, stdout, JSON_INDENT(2));
-        putchar('\n');
+        cli_print_json(document);
         json_decref(document);
     } else {
         doctor_view_print(all, request->host, &term);

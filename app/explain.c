@@ -32,8 +32,7 @@ static int print(const json_t *document, bool as_json)
     int err = json_is_boolean(json_object_get(document, "connected")) ? 0 : ERR_PROTOCOL;
 
     if (!err && as_json) {
-        json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        putchar('\n');
+        cli_print_json(document);
     } else if (!err) {
         err = explain_view_print(document, &term);
     }

@@ -70,10 +70,13 @@ static int probe(const struct target_request *request)
                 request->host, target.problem);
     } else {
         const struct probe_view view = {.host = request->host, .results = results, .count = target.count};
-        if (request->as_json)
-            probe_view_json(&view, stdout);
-        else
+        if (request->as_json) {
+            json_t *document = probe_view_json(&view);
+            cli_print_json(document);
+            json_decref(document);
+        } else {
             probe_view_print(&view, &term);
+        }
         status = probe_view_is_alive(&view) ? CLI_DONE : CLI_NO;
     }
     free(results);

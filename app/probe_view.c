@@ -1,7 +1,6 @@
 #include "app/probe_view.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "app/target.h"
@@ -157,15 +156,12 @@ static json_t *result_json(const struct inquiry_result *r)
                      "cookie_demanded", r->cookie_demanded, "vendors", vendors_json(r));
 }
 
-void probe_view_json(const struct probe_view *view, FILE *out)
+json_t *probe_view_json(const struct probe_view *view)
 {
     json_t *addresses = json_array();
 
     for (size_t i = 0; i < view->count; i++)
         json_array_append_new(addresses, result_json(&view->results[i]));
-    json_t *all = json_pack("{s:s, s:b, s:o}", "host", view->host, "alive", probe_view_is_alive(view),
-                            "addresses", addresses);
-    json_dumpf(all, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    fputc('\n', out);
-    json_decref(all);
+    return json_pack("{s:s, s:b, s:o}", "host", view->host, "alive", probe_view_is_alive(view), "addresses",
+                     addresses);
 }

@@ -1,9 +1,9 @@
 /* What `ikelb probe` has found out, for people and for scripts. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 
 #include "admin/term.h"
 #include "health/inquiry.h"
@@ -20,5 +20,5 @@ bool probe_view_is_alive(const struct probe_view *view);
 /* For people, with what to do about what is wrong. */
 void probe_view_print(const struct probe_view *view, const struct term *term);
 
-/* One JSON object. */
-void probe_view_json(const struct probe_view *view, FILE *out);
+/* The same as an object, for the caller to release. */
+json_t *probe_view_json(const struct probe_view *view);

@@ -36,12 +36,6 @@ static void print_lines(FILE *out, const char *label, enum term_tone tone, const
     }
 }
 
-static void print_json(const json_t *answer)
-{
-    json_dumpf(answer, stdout, JSON_INDENT(2));
-    putchar('\n');
-}
-
 static int print_changes(const json_t *answer, bool as_json)
 {
     const json_t *changes = json_object_get(answer, "changes");
@@ -51,7 +45,7 @@ static int print_changes(const json_t *answer, bool as_json)
         return CLI_UNREACHABLE;
     }
     if (as_json) {
-        print_json(answer);
+        cli_print_json(answer);
         return CLI_DONE;
     }
     if (json_array_size(changes) == 0)
@@ -70,7 +64,7 @@ static int print_refusal(const struct client *client, int err, const json_t *ans
     if (!json_is_array(errors))
         return cli_report_client("reload", client, err);
     if (as_json)
-        print_json(answer);
+        cli_print_json(answer);
     else
         print_lines(stderr, "", TERM_PLAIN, errors);
     fputs("ikelb reload: nothing was changed\n", stderr);

@@ -33,8 +33,7 @@ static int print(json_t *status, bool as_json)
     int err;
 
     if (as_json) {
-        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        putchar('\n');
+        cli_print_json(status);
         return CLI_DONE;
     }
     err = status_view_print(status, &term);

@@ -21,9 +21,19 @@ static void test_table(void **state)
     json_decref(object);
 }
 
+static void test_backends(void **state)
+{
+    json_t *services = json_loads("[{\"backends\":[1,2]},{},{\"backends\":7},{\"backends\":[3]}]", 0, NULL);
+
+    (void)state;
+    assert_int_equal(field_backends(services), 3);
+    assert_int_equal(field_backends(NULL), 0);
+    json_decref(services);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_backends)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
