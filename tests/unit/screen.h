@@ -2,10 +2,19 @@
 #pragma once
 
 #include <jansson.h>
+#include <locale.h>
 #include <stdio.h>
 
 #include "admin/term.h"
 #include "tests/unit/unit.h"
+
+/* In a group's set-up: what is printed is UTF-8. */
+static inline int screen_set_up(void **state)
+{
+    (void)state;
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+    return 0;
+}
 
 typedef int screen_print(const json_t *document, const struct term *term);
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/cursor.h"
 #include "ike/notify.h"
@@ -23,6 +24,17 @@ struct addr support_addr(const char *text)
 struct endpoint support_endpoint(const char *text, uint16_t port)
 {
     return (struct endpoint){.addr = support_addr(text), .port = port};
+}
+
+struct endpoint support_name_of(int fd)
+{
+    struct sockaddr_storage sa;
+    struct endpoint at = {0};
+    socklen_t len = sizeof sa;
+
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&sa, &at), 0);
+    return at;
 }
 
 struct addr support_addr_v4(uint32_t number)
@@ -224,6 +236,24 @@ void support_net_deinit(struct support_net *net)
     pool_destroy(net->pool);
 }
 
+int support_net_set_up(void **state, const struct support_service *services, size_t count,
+                       uint32_t max_clients)
+{
+    struct support_net *net = calloc(1, sizeof *net);
+
+    assert_non_null(net);
+    support_net_init(net, services, count, max_clients);
+    *state = net;
+    return 0;
+}
+
+int support_net_tear_down(void **state)
+{
+    support_net_deinit(*state);
+    free(*state);
+    return 0;
+}
+
 static struct verdict handle(struct support_net *net, struct packet *packet, const struct addr *client,
                              enum support_kind kind)
 {
@@ -273,6 +303,19 @@ struct verdict support_reply(struct support_net *net, const struct verdict *to, 
     assert_int_equal(to->action, VERDICT_TO_BACKEND);
     return support_from_backend(net, to->dst.addr, to->src,
                                 to->dst.port == 500 ? IKE_PORT_500 : IKE_PORT_4500, kind);
+}
+
+struct verdict support_establish(struct support_net *net, uint16_t service, struct endpoint client)
+{
+    const struct endpoint on_500 = {.addr = client.addr, .port = 500};
+    struct verdict v = support_from_client(net, service, on_500, IKE_PORT_500, SUPPORT_INIT);
+
+    support_reply(net, &v, SUPPORT_INIT_ANSWER);
+    v = support_from_client(net, service, client, IKE_PORT_4500, SUPPORT_AUTH);
+    assert_int_equal(support_reply(net, &v, SUPPORT_AUTH_ANSWER).action, VERDICT_TO_CLIENT);
+    v = support_from_client(net, service, client, IKE_PORT_4500, SUPPORT_ESP);
+    assert_int_equal(support_reply(net, &v, SUPPORT_ESP).action, VERDICT_TO_CLIENT);
+    return v;
 }
 
 struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client)

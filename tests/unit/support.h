@@ -41,6 +41,9 @@ bool support_pools_alike(const struct pool *a, const struct pool *b);
 struct addr support_addr(const char *text);
 struct endpoint support_endpoint(const char *text, uint16_t port);
 
+/* Where a socket is bound. */
+struct endpoint support_name_of(int fd);
+
 /* The number-th address of 10.0.0.0/8. */
 struct addr support_addr_v4(uint32_t number);
 
@@ -101,6 +104,11 @@ void support_net_init(struct support_net *net, const struct support_service *ser
                       uint32_t max_clients);
 void support_net_deinit(struct support_net *net);
 
+/* One of its own in *state for a test, and its end: for cmocka. */
+int support_net_set_up(void **state, const struct support_service *services, size_t count,
+                       uint32_t max_clients);
+int support_net_tear_down(void **state);
+
 /* Sends a message of a client to a service, of a server to an endpoint, or of a backend to where `to` came
  * from. */
 struct verdict support_from_client(struct support_net *net, uint16_t service, struct endpoint client,
@@ -108,6 +116,9 @@ struct verdict support_from_client(struct support_net *net, uint16_t service, st
 struct verdict support_from_backend(struct support_net *net, struct addr server, struct endpoint dst,
                                     enum ike_port port, enum support_kind kind);
 struct verdict support_reply(struct support_net *net, const struct verdict *to, enum support_kind kind);
+
+/* A tunnel of the client, which begins at port 500 and goes on from there; what its backend was sent last. */
+struct verdict support_establish(struct support_net *net, uint16_t service, struct endpoint client);
 
 /* The pin of a client; fails the test if it has none. */
 struct pin *support_pin(struct support_net *net, uint16_t service, struct addr client);

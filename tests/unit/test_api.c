@@ -16,19 +16,7 @@ static const struct support_service services[] = {
 
 static int set_up(void **state)
 {
-    struct support_net *net = calloc(1, sizeof *net);
-
-    assert_non_null(net);
-    support_net_init(net, services, 2, 100);
-    *state = net;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    support_net_deinit(*state);
-    free(*state);
-    return 0;
+    return support_net_set_up(state, services, 2, 100);
 }
 
 /* Asks and returns the answer's text, whichever form it comes in. */
@@ -326,13 +314,13 @@ static void test_readiness(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_dashboard, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_metrics, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_client, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_readiness, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_table, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_dashboard, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_status, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_changes, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_metrics, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_client, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_readiness, set_up, support_net_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "admin/clients_json.h"
+#include "tests/unit/json_body.h"
 #include "tests/unit/support.h"
 
 #define MANY 1000000
@@ -19,12 +20,7 @@ static json_t *page_of(const struct support_net *net, const struct clients_query
     struct body body;
 
     assert_int_equal(clients_json(&net->dp, query, net->now_ms, &body), 0);
-    char *text = body_collect(&body);
-    assert_non_null(text);
-    json_t *page = json_loads(text, 0, NULL);
-    assert_non_null(page);
-    free(text);
-    return page;
+    return json_body_take(&body);
 }
 
 /* The slot that the page's `next` stands for; false if there is none. */

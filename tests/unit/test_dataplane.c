@@ -1,7 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <stdlib.h>
-
 #include "lb/dataplane.h"
 #include "tests/unit/support.h"
 
@@ -31,19 +29,7 @@ static const struct support_service services[] = {
 
 static int set_up(void **state)
 {
-    struct support_net *net = calloc(1, sizeof *net);
-
-    assert_non_null(net);
-    support_net_init(net, services, 2, 1000);
-    *state = net;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    support_net_deinit(*state);
-    free(*state);
-    return 0;
+    return support_net_set_up(state, services, 2, 1000);
 }
 
 static struct endpoint client_of(int number, int family_six, uint16_t port)
@@ -483,7 +469,7 @@ static void test_unsent_is_counted(void **state)
     assert_int_equal(net->dp.drops[DROP_SEND_FAILED], 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, support_net_tear_down)
 
 /* Packets of both sides, of flows that are there and that are not, and of an unknown sender. */
 static void test_expecting_changes_nothing(void **state)

@@ -1,7 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <stdlib.h>
-
 #include "lb/pool_config.h"
 #include "tests/unit/support.h"
 
@@ -71,20 +69,27 @@ static uint16_t connect_client(struct support_net *net, uint16_t service, struct
     return v.backend;
 }
 
+/* A client is at the first backend when that is removed. */
+static void begin_without_one(struct support_net *net, struct endpoint client)
+{
+    struct support_service changed = vpn;
+
+    support_net_init(net, &vpn, 1, 64);
+    assert_int_equal(connect_client(net, 0, client), ONE);
+    changed.backends[0] = (struct support_backend){"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED};
+    changed.backends[1].name = NULL;
+    reload(net, &changed, 1);
+}
+
 static void test_removed_keeps_its_clients(void **state)
 {
     const struct endpoint old = support_endpoint("192.0.2.1", 4500),
                           second = support_endpoint("192.0.2.1", 5500);
     const struct endpoint fresh = support_endpoint("192.0.2.2", 4500);
-    struct support_service changed = vpn;
     struct support_net net;
 
     (void)state;
-    support_net_init(&net, &vpn, 1, 64);
-    assert_int_equal(connect_client(&net, 0, old), ONE);
-    changed.backends[0] = (struct support_backend){"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED};
-    changed.backends[1].name = NULL;
-    reload(&net, &changed, 1);
+    begin_without_one(&net, old);
     for (int i = 0; i < 10; i++) { /* longer than the idle timeout, but never idle */
         assert_int_equal(to_backend(&net, 0, old, IKE_PORT_4500, SUPPORT_ESP), ONE);
         const struct verdict v =
@@ -118,15 +123,10 @@ static void test_no_session_outlives_its_backend(void **state)
 {
     const struct endpoint client = support_endpoint("192.0.2.1", 4500),
                           again = support_endpoint("192.0.2.1", 5500);
-    struct support_service changed = vpn;
     struct support_net net;
 
     (void)state;
-    support_net_init(&net, &vpn, 1, 64);
-    assert_int_equal(connect_client(&net, 0, client), ONE);
-    changed.backends[0] = (struct support_backend){"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED};
-    changed.backends[1].name = NULL;
-    reload(&net, &changed, 1);
+    begin_without_one(&net, client);
     net.now_ms += IDLE_MS / 2;
     net.handshake++;
     assert_int_equal(to_backend(&net, 0, again, IKE_PORT_4500, SUPPORT_INIT), TWO);
@@ -145,15 +145,10 @@ static void test_session_holds_its_backend(void **state)
 {
     const struct endpoint client = support_endpoint("192.0.2.1", 4500),
                           again = support_endpoint("192.0.2.1", 5500);
-    struct support_service changed = vpn;
     struct support_net net;
 
     (void)state;
-    support_net_init(&net, &vpn, 1, 64);
-    assert_int_equal(connect_client(&net, 0, client), ONE);
-    changed.backends[0] = (struct support_backend){"two", "10.1.0.2", 0, CONFIG_STATE_ENABLED};
-    changed.backends[1].name = NULL;
-    reload(&net, &changed, 1);
+    begin_without_one(&net, client);
     net.now_ms += IDLE_MS / 2;
     net.handshake++;
     assert_int_equal(to_backend(&net, 0, again, IKE_PORT_4500, SUPPORT_INIT), TWO);

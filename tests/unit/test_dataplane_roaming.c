@@ -34,20 +34,6 @@ static struct endpoint home(uint16_t port)
     return support_endpoint("198.51.100.1", port);
 }
 
-/* A tunnel of the client; what its backend was sent last. */
-static struct verdict establish(struct support_net *net, struct endpoint client)
-{
-    const struct endpoint on_500 = {.addr = client.addr, .port = 500};
-    struct verdict v = support_from_client(net, 0, on_500, IKE_PORT_500, SUPPORT_INIT);
-
-    support_reply(net, &v, SUPPORT_INIT_ANSWER);
-    v = support_from_client(net, 0, client, IKE_PORT_4500, SUPPORT_AUTH);
-    assert_int_equal(support_reply(net, &v, SUPPORT_AUTH_ANSWER).action, VERDICT_TO_CLIENT);
-    v = support_from_client(net, 0, client, IKE_PORT_4500, SUPPORT_ESP);
-    assert_int_equal(support_reply(net, &v, SUPPORT_ESP).action, VERDICT_TO_CLIENT);
-    return v;
-}
-
 static struct session *session_of(struct support_net *net, struct support_sa sa)
 {
     uint8_t data[SUPPORT_MESSAGE_MAX];
@@ -108,9 +94,9 @@ static void test_mobike(void **state)
         const struct endpoint old = home(4500), new = support_endpoint("192.0.2.77", 1234);
         struct support_net net;
         begin(&net, full_nat);
-        establish(&net,
-                  support_endpoint("198.51.100.9", 4500)); /* so that backends are not those of hashes */
-        const struct verdict before = establish(&net, old);
+        support_establish(
+            &net, 0, support_endpoint("198.51.100.9", 4500)); /* so that backends are not those of hashes */
+        const struct verdict before = support_establish(&net, 0, old);
         net.sa = support_sa_of(&net, &old.addr);
         const struct verdict asked = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
         assert_sent(&asked, before.backend);
@@ -140,7 +126,7 @@ static void test_the_backend_asks_first(void **state)
         const struct endpoint old = home(4500), new = support_endpoint("192.0.2.77", 1234);
         struct support_net net;
         begin(&net, full_nat);
-        const struct verdict before = establish(&net, old);
+        const struct verdict before = support_establish(&net, 0, old);
         net.sa = support_sa_of(&net, &old.addr);
         const struct verdict asked = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_AUTH);
         assert_sent(&asked, before.backend);
@@ -166,7 +152,7 @@ static void test_what_is_left_behind(void **state)
         const struct endpoint old = home(4500), new = support_endpoint("192.0.2.77", 1234);
         struct support_net net;
         begin(&net, i & 1);
-        establish(&net, old);
+        support_establish(&net, 0, old);
         net.now_ms += HALF_OPEN_MS; /* the flow of port 500 was never confirmed */
         dataplane_sweep(&net.dp, net.now_ms, 10000);
         net.sa = support_sa_of(&net, &old.addr);
@@ -194,7 +180,7 @@ static void test_coming_back(void **state)
         const struct endpoint old = home(4500), new = support_endpoint("192.0.2.77", 1234);
         struct support_net net;
         begin(&net, full_nat);
-        const struct verdict before = establish(&net, old);
+        const struct verdict before = support_establish(&net, 0, old);
         net.sa = support_sa_of(&net, &old.addr);
         for (uint32_t i = 0; i < 4; i++) {
             net.sa.message_id = 10 + i;
@@ -221,7 +207,7 @@ static void test_rebinding(void **state)
         const struct endpoint old = home(4500), new = home(1234);
         struct support_net net;
         begin(&net, i & 1);
-        const struct verdict before = establish(&net, old);
+        const struct verdict before = support_establish(&net, 0, old);
         support_from_client(&net, 0, old, IKE_PORT_4500, SUPPORT_ESP); /* its SPI is seen on a proved flow */
         struct pin *pin = support_pin(&net, 0, old.addr);
         bindings_move_pin(&net.dp.bindings, support_flow(&net, 0, old, IKE_PORT_4500)->pin,
@@ -272,7 +258,7 @@ static void test_guesses(void **state)
         const struct endpoint victim = home(4500);
         struct support_net net;
         begin(&net, full_nat);
-        const struct verdict before = establish(&net, victim);
+        const struct verdict before = support_establish(&net, 0, victim);
         const struct support_sa real = support_sa_of(&net, &victim.addr);
         const uint8_t moves_left = session_of(&net, real)->moves_left;
         for (uint32_t i = 0; i < 60; i++) {
@@ -309,7 +295,7 @@ static void test_replays(void **state)
         const struct endpoint victim = home(4500);
         struct support_net net;
         begin(&net, i & 1);
-        const struct verdict before = establish(&net, victim);
+        const struct verdict before = support_establish(&net, 0, victim);
         const struct verdict dpd = support_from_client(&net, 0, victim, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
         assert_answered(&net, &dpd, SUPPORT_INFORMATIONAL_ANSWER, victim);
         const struct support_sa real = support_sa_of(&net, &victim.addr);
@@ -348,7 +334,7 @@ static void test_moves_are_limited(void **state)
         const struct endpoint victim = home(4500);
         struct support_net net;
         begin(&net, full_nat);
-        const struct verdict before = establish(&net, victim);
+        const struct verdict before = support_establish(&net, 0, victim);
         net.sa = support_sa_of(&net, &victim.addr);
         net.now_ms += SESSION_MOVE_REGAIN_MS; /* what the way to 4500 has cost is regained */
         for (uint32_t n = 0; n < 50; n++) {
@@ -387,7 +373,7 @@ static void test_the_limit_without_room(void **state)
 
     (void)state;
     begin(&net, true);
-    establish(&net, victim);
+    support_establish(&net, 0, victim);
     fill_pins(&net);
     net.sa = support_sa_of(&net, &victim.addr);
     net.now_ms += SESSION_MOVE_REGAIN_MS;
@@ -408,7 +394,7 @@ static void test_answers_without_a_flow(void **state)
 
     (void)state;
     begin(&net, false);
-    const struct verdict before = establish(&net, old);
+    const struct verdict before = support_establish(&net, 0, old);
     fill_pins(&net);
     net.sa = support_sa_of(&net, &old.addr);
     net.sa.message_id = 20;
@@ -441,7 +427,7 @@ static void test_the_other_family(void **state)
         else
             service.snats[0] = NULL;
         support_net_init(&net, &service, 1, MAX_CLIENTS);
-        assert_int_equal(establish(&net, old).backend, 1);
+        assert_int_equal(support_establish(&net, 0, old).backend, 1);
         net.sa = support_sa_of(&net, &old.addr);
         const struct verdict v = support_from_client(&net, 0, new, IKE_PORT_4500, SUPPORT_INFORMATIONAL);
         assert_sent(&v, full_nat ? 1 : 0);
@@ -461,8 +447,8 @@ static void test_a_session_of_ones_own(void **state)
         const struct endpoint victim = home(4500), thief = support_endpoint("192.0.2.66", 4500);
         struct support_net net;
         begin(&net, i & 1);
-        const struct verdict before = establish(&net, victim);
-        assert_int_not_equal(establish(&net, thief).backend, before.backend);
+        const struct verdict before = support_establish(&net, 0, victim);
+        assert_int_not_equal(support_establish(&net, 0, thief).backend, before.backend);
         if (i & 2)
             net.now_ms += 10 * HALF_OPEN_MS; /* idle, but not gone */
         net.sa = support_sa_of(&net, &thief.addr);
@@ -488,7 +474,7 @@ static void test_forged_handshakes(void **state)
         const struct endpoint victim = home(4500);
         struct support_net net;
         begin(&net, full_nat);
-        const struct verdict before = establish(&net, victim);
+        const struct verdict before = support_establish(&net, 0, victim);
         for (int n = 0; n < 10; n++) {
             net.now_ms += 250;
             net.sa.spi_i = 0x1234;

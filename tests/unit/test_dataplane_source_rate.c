@@ -50,19 +50,6 @@ static void exhaust(struct support_net *net)
         assert_int_equal(init(net, noisy(500)).action, VERDICT_TO_BACKEND);
 }
 
-static struct verdict establish(struct support_net *net, struct endpoint client)
-{
-    const struct endpoint on_500 = {.addr = client.addr, .port = 500};
-    struct verdict v = support_from_client(net, 0, on_500, IKE_PORT_500, SUPPORT_INIT);
-
-    support_reply(net, &v, SUPPORT_INIT_ANSWER);
-    v = support_from_client(net, 0, client, IKE_PORT_4500, SUPPORT_AUTH);
-    assert_int_equal(support_reply(net, &v, SUPPORT_AUTH_ANSWER).action, VERDICT_TO_CLIENT);
-    v = support_from_client(net, 0, client, IKE_PORT_4500, SUPPORT_ESP);
-    assert_int_equal(support_reply(net, &v, SUPPORT_ESP).action, VERDICT_TO_CLIENT);
-    return v;
-}
-
 /* The sixth is dropped, counted and noted; others go unharmed; tokens come back with time. */
 static void test_handshakes(void **state)
 {
@@ -173,7 +160,7 @@ static void test_what_is_free(void **state)
         const struct endpoint client = noisy(4500), moved = noisy(1234);
         struct support_net net;
         begin(&net, full_nat, RATE);
-        const struct verdict before = establish(&net, client);
+        const struct verdict before = support_establish(&net, 0, client);
         const struct support_sa sa = support_sa_of(&net, &client.addr);
         for (uint16_t i = 0; i < 20; i++)
             support_from_client(&net, 0, noisy((uint16_t)(2000 + i)), IKE_PORT_4500, SUPPORT_KEEPALIVE);

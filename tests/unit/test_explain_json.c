@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "admin/explain_json.h"
+#include "tests/unit/json_body.h"
 #include "tests/unit/support.h"
 
 #define WALL_MS UINT64_C(1709210096007) /* 2024-02-29T12:34:56.007Z */
@@ -16,19 +17,7 @@ static const struct support_service services[] = {
 
 static int set_up(void **state)
 {
-    struct support_net *net = calloc(1, sizeof *net);
-
-    assert_non_null(net);
-    support_net_init(net, services, 2, 1000);
-    *state = net;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    support_net_deinit(*state);
-    free(*state);
-    return 0;
+    return support_net_set_up(state, services, 2, 1000);
 }
 
 static json_t *explain(const struct support_net *net, const char *address)
@@ -37,13 +26,7 @@ static json_t *explain(const struct support_net *net, const char *address)
     struct body body;
 
     assert_int_equal(explain_json(&net->dp, &addr, net->now_ms, WALL_MS, &body), 0);
-    char *text = body_collect(&body);
-    assert_non_null(text);
-    json_t *document = json_loads(text, 0, NULL);
-    if (!document)
-        fail_msg("no JSON: %s", text);
-    free(text);
-    return document;
+    return json_body_take(&body);
 }
 
 /* Compares one member with JSON text; the order of keys doesn't matter. */
@@ -386,15 +369,15 @@ static void test_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_handshake, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_spis, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_ended, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_moves, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rekeyed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_handshake, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_spis, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_ended, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_moves, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_refusals, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_rekeyed, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_bounds, set_up, support_net_tear_down),
         cmocka_unit_test(test_slices),
     };
 

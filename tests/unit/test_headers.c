@@ -169,7 +169,7 @@ static void test_zero_is_sent_as_ones(void **state)
 static int receiver(struct endpoint *at)
 {
     struct sockaddr_storage sa;
-    socklen_t len = endpoint_to_sockaddr(at, &sa);
+    const socklen_t len = endpoint_to_sockaddr(at, &sa);
     const int fd = socket(addr_family(&at->addr), SOCK_DGRAM, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0) {
@@ -177,8 +177,7 @@ static int receiver(struct endpoint *at)
             close(fd);
         return -1; /* no such address family on this machine */
     }
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&sa, at), 0);
+    *at = support_name_of(fd);
     return fd;
 }
 

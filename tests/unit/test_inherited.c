@@ -13,17 +13,6 @@
 
 /* Everything happens on the loopback device; what needs a capability is skipped without it. */
 
-static struct endpoint name_of(int fd)
-{
-    struct sockaddr_storage sa;
-    struct endpoint at = {0};
-    socklen_t len = sizeof sa;
-
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&sa, &at), 0);
-    return at;
-}
-
 static void send_to(const struct endpoint *at, char byte)
 {
     struct sockaddr_storage sa;
@@ -67,7 +56,7 @@ static void test_what_waits_is_kept(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct inherited inherited;
         const int fd = open_plain(addresses[i], SOCK_DGRAM);
-        const struct endpoint at = name_of(fd);
+        const struct endpoint at = support_name_of(fd);
         char byte = 0;
         send_to(&at, 'w');
         assert_int_equal(inherited_init(&fd, 1, &inherited), 0);
@@ -100,7 +89,7 @@ static void test_the_right_one_is_found(void **state)
     (void)state;
     for (size_t i = 0; i < 5; i++) {
         fds[i] = open_plain(i == 3 ? "127.0.0.2" : "127.0.0.1", SOCK_DGRAM);
-        at[i] = name_of(fds[i]);
+        at[i] = support_name_of(fds[i]);
     }
     assert_int_equal(inherited_init(fds, 5, &inherited), 0);
     const struct endpoint other_addr = {.addr = support_addr("127.0.0.9"), .port = at[1].port};
@@ -120,7 +109,7 @@ static int make_connected(struct endpoint *at)
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
 
-    *at = name_of(fd);
+    *at = support_name_of(fd);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
     return fd;
@@ -130,7 +119,7 @@ static int make_tcp(struct endpoint *at)
 {
     const int fd = open_plain("127.0.0.1", SOCK_STREAM);
 
-    *at = name_of(fd);
+    *at = support_name_of(fd);
     return fd;
 }
 
@@ -141,7 +130,7 @@ static int make_both_families(struct endpoint *at)
 
     assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off), 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-    *at = name_of(fd);
+    *at = support_name_of(fd);
     return fd;
 }
 
@@ -206,7 +195,7 @@ static void test_return_sockets(void **state)
         assert_true(fds[six] >= 0);
     }
     fds[2] = open_plain("0.0.0.0", SOCK_DGRAM); /* bound to all addresses, but not transparent */
-    const struct endpoint all = name_of(fds[2]);
+    const struct endpoint all = support_name_of(fds[2]);
     const int order[] = {fds[2], fds[1], fds[0]};
     assert_int_equal(inherited_init(order, 3, &inherited), 0);
     assert_int_equal(inherited_take_return(&inherited, AF_INET, &port), fds[0]);

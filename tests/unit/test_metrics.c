@@ -33,19 +33,7 @@ struct reader {
 
 static int set_up(void **state)
 {
-    struct support_net *net = calloc(1, sizeof *net);
-
-    assert_non_null(net);
-    support_net_init(net, services, 2, 100);
-    *state = net;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    support_net_deinit(*state);
-    free(*state);
-    return 0;
+    return support_net_set_up(state, services, 2, 100);
 }
 
 static const struct metrics_saving saving = {
@@ -488,7 +476,7 @@ static void test_unused(void **state)
     support_net_deinit(&net);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, support_net_tear_down)
 
 int main(void)
 {

@@ -13,17 +13,6 @@
 
 #define RECEIVE_TIMEOUT_MS 2000
 
-static struct endpoint name_of(int fd)
-{
-    struct sockaddr_storage sa;
-    struct endpoint at = {0};
-    socklen_t len = sizeof sa;
-
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-    assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&sa, &at), 0);
-    return at;
-}
-
 /* A VIP's socket at a free port of the loopback address; -1 on a machine without that family. */
 static int open_loopback(bool six, struct endpoint *at)
 {
@@ -34,7 +23,7 @@ static int open_loopback(bool six, struct endpoint *at)
         assert_true(six);
         return -1;
     }
-    *at = name_of(fd);
+    *at = support_name_of(fd);
     return fd;
 }
 
@@ -131,7 +120,7 @@ static void test_return_sockets(void **state)
         if (fd < 0)
             continue;
         assert_int_not_equal(port, 0);
-        const struct endpoint bound = name_of(fd);
+        const struct endpoint bound = support_name_of(fd);
         assert_int_equal(bound.port, port);
         assert_true(addr_is_unspecified(&bound.addr));
 

@@ -5,6 +5,7 @@
 
 #include "admin/status_json.h"
 #include "lb/pool_config.h"
+#include "tests/unit/json_body.h"
 #include "tests/unit/reporting_fastpath.h"
 #include "tests/unit/support.h"
 
@@ -83,13 +84,7 @@ static json_t *document_of(const struct dataplane *dp, uint64_t started_ms, uint
     struct body body;
 
     assert_int_equal(status_json(dp, started_ms, now_ms, &body), 0);
-    char *text = body_collect(&body);
-    assert_non_null(text);
-    json_t *document = json_loads(text, 0, NULL);
-    if (!document)
-        fail_msg("no JSON: %s", text);
-    free(text);
-    return document;
+    return json_body_take(&body);
 }
 
 static void prepare(struct support_net *net)

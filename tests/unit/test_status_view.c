@@ -1,6 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <locale.h>
 #include <stdlib.h>
 
 #include "admin/status_view.h"
@@ -182,13 +181,6 @@ static void test_lenient(void **state)
     free(text);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,5 +190,5 @@ int main(void)
         cmocka_unit_test(test_removed_service),
     };
 
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, screen_set_up, NULL);
 }

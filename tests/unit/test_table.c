@@ -1,10 +1,10 @@
 #include "tests/unit/unit.h"
 
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "admin/table.h"
+#include "tests/unit/screen.h"
 
 static const struct table_column columns[] = {
     {.title = "NAME"},
@@ -138,13 +138,6 @@ static void test_without_rows(void **state)
     table_destroy(NULL);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,5 +149,5 @@ int main(void)
         cmocka_unit_test(test_without_rows),
     };
 
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, screen_set_up, NULL);
 }

@@ -85,15 +85,9 @@ static struct endpoint client_of(int number, bool is_six)
 /* A tunnel that a fast path might carry, as packets show it. */
 static struct fastpath_binding establish(struct fixture *f, uint16_t service, struct endpoint client)
 {
-    const struct endpoint on_500 = {.addr = client.addr, .port = 500};
     struct fastpath_binding binding;
-    struct verdict v = support_from_client(&f->net, service, on_500, IKE_PORT_500, SUPPORT_INIT);
 
-    support_reply(&f->net, &v, SUPPORT_INIT_ANSWER);
-    v = support_from_client(&f->net, service, client, IKE_PORT_4500, SUPPORT_AUTH);
-    support_reply(&f->net, &v, SUPPORT_AUTH_ANSWER);
-    v = support_from_client(&f->net, service, client, IKE_PORT_4500, SUPPORT_ESP);
-    support_reply(&f->net, &v, SUPPORT_ESP);
+    support_establish(&f->net, service, client);
     const struct flow *flow = support_flow(&f->net, service, client, IKE_PORT_4500);
     assert_non_null(flow);
     assert_true(fastpath_describe(&f->net.dp.bindings, flow, &binding));
