@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "lb/netlink.h"
+#include "lb/delivery.h"
 #include "lb/nft.h"
 
 struct kernel {
@@ -66,9 +66,9 @@ int kernel_refresh(struct kernel *kernel, const struct pool *pool, struct io_ret
     int err = 0;
 
     if (ports.v4)
-        err = netlink_start(AF_INET, log);
+        err = delivery_start(AF_INET, log);
     if (!err && ports.v6)
-        err = netlink_start(AF_INET6, log);
+        err = delivery_start(AF_INET6, log);
     return err ? err : nft_start(kernel->nft, pool, ports, log);
 }
 
@@ -90,6 +90,6 @@ uint64_t kernel_fingerprint(const struct pool *pool, struct io_return_ports port
 void kernel_stop(struct kernel *kernel, const struct log *log)
 {
     nft_stop(kernel->nft, log);
-    netlink_stop(AF_INET, log);
-    netlink_stop(AF_INET6, log);
+    delivery_stop(AF_INET, log);
+    delivery_stop(AF_INET6, log);
 }

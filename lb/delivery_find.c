@@ -1,4 +1,4 @@
-#include "lb/netlink_find.h"
+#include "lb/delivery_find.h"
 
 #include <errno.h>
 #include <linux/fib_rules.h>
@@ -69,7 +69,7 @@ static int on_rule_attr(const struct nlattr *attr, void *data)
 static int on_rule(const struct nlmsghdr *nlh, void *data)
 {
     const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
-    struct netlink_found *found = data;
+    struct delivery_found *found = data;
     int parts = 0;
 
     if (mnl_nlmsg_get_payload_len(nlh) < sizeof *rule)
@@ -83,13 +83,13 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
     return MNL_CB_OK;
 }
 
-int netlink_find_rules(struct question *question, int family, struct netlink_found *out)
+int delivery_find_rules(struct question *question, int family, struct delivery_found *out)
 {
     struct nlmsghdr *nlh = question_begin(question, RTM_GETRULE, sizeof(struct fib_rule_hdr));
     struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
 
     rule->family = (uint8_t)family;
-    *out = (struct netlink_found){0};
+    *out = (struct delivery_found){0};
     return question_list(question, nlh, on_rule, out, sizeof *out);
 }
 
@@ -127,7 +127,7 @@ static int on_route_attr(const struct nlattr *attr, void *data)
 static int on_route(const struct nlmsghdr *nlh, void *data)
 {
     const struct rtmsg *header = mnl_nlmsg_get_payload(nlh);
-    struct netlink_found *found = data;
+    struct delivery_found *found = data;
     struct route route = {0};
 
     if (mnl_nlmsg_get_payload_len(nlh) < sizeof *header)
@@ -144,14 +144,14 @@ static int on_route(const struct nlmsghdr *nlh, void *data)
 }
 
 /* The kernel looks into our table only, and not through a whole internet's routes, if it checks strictly. */
-int netlink_find_routes(struct question *question, int family, struct netlink_found *out)
+int delivery_find_routes(struct question *question, int family, struct delivery_found *out)
 {
     struct nlmsghdr *nlh = question_begin(question, RTM_GETROUTE, sizeof(struct rtmsg));
     struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
 
     route->rtm_family = (uint8_t)family;
     mnl_attr_put_u32(nlh, RTA_TABLE, KERNEL_ROUTE_TABLE);
-    *out = (struct netlink_found){0};
+    *out = (struct delivery_found){0};
     const int err = question_list(question, nlh, on_route, out, sizeof *out);
     return err == -ENOENT ? 0 : err; /* there is no such table */
 }

@@ -8,7 +8,7 @@
  * `ip rule add fwmark MARK/MASK lookup TABLE` and `ip route add local default dev lo table TABLE`. What
  * an earlier run left is kept, without a gap, if it is just that, and replaced if not. 0 or -errno, logged.
  */
-int netlink_start(int family, const struct log *log);
+int delivery_start(int family, const struct log *log);
 
 /* Removes both if they are there. */
-void netlink_stop(int family, const struct log *log);
+void delivery_stop(int family, const struct log *log);

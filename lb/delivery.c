@@ -1,4 +1,4 @@
-#include "lb/netlink.h"
+#include "lb/delivery.h"
 
 #include <errno.h>
 #include <linux/fib_rules.h>
@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "lb/delivery_find.h"
 #include "lb/kernel.h"
-#include "lb/netlink_find.h"
 #include "lb/question.h"
 
 /* The kernel removes the first rule that matches every attribute given, FRA_PROTOCOL among them: only ever
@@ -64,16 +64,16 @@ static void remove_both(struct question *question, int family)
  * would be lost. Anything else of ours is replaced.
  */
 static bool is_in_place(struct question *question, int family,
-                        int (*find)(struct question *, int, struct netlink_found *))
+                        int (*find)(struct question *, int, struct delivery_found *))
 {
-    struct netlink_found found;
+    struct delivery_found found;
 
     return find(question, family, &found) == 0 && found.count == 1 && found.same_count == 1;
 }
 
 static int start_route(struct question *question, int family)
 {
-    if (is_in_place(question, family, netlink_find_routes))
+    if (is_in_place(question, family, delivery_find_routes))
         return 0;
     (void)change_route(question, family, RTM_DELROUTE, 0);
     return change_route(question, family, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
@@ -81,13 +81,13 @@ static int start_route(struct question *question, int family)
 
 static int start_rule(struct question *question, int family)
 {
-    if (is_in_place(question, family, netlink_find_rules))
+    if (is_in_place(question, family, delivery_find_rules))
         return 0;
     remove_rules(question, family);
     return change_rule(question, family, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
 }
 
-int netlink_start(int family, const struct log *log)
+int delivery_start(int family, const struct log *log)
 {
     const char *what = "netlink socket";
     struct question question;
@@ -112,7 +112,7 @@ int netlink_start(int family, const struct log *log)
     return err;
 }
 
-void netlink_stop(int family, const struct log *log)
+void delivery_stop(int family, const struct log *log)
 {
     struct question question;
     const int err = question_open(&question, NETLINK_ROUTE);
