@@ -105,9 +105,14 @@ static void test_leftovers_are_replaced(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof leftovers / sizeof leftovers[0]; i++) {
+        struct delivery_found rules, routes;
         struct fixture f;
         begin(&f);
         netns_ip(leftovers[i]);
+        assert_int_equal(delivery_find_rules(&f.question, AF_INET, &rules), 0);
+        assert_int_equal(delivery_find_routes(&f.question, AF_INET, &routes), 0);
+        assert_int_equal(rules.count + routes.count, 1);
+        assert_int_equal(rules.same_count + routes.same_count, 0);
         assert_int_equal(delivery_start(AF_INET, &f.log), 0);
         check_found(&f, AF_INET, 1);
         end(&f);
