@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ struct reader {
     struct question *question;
     mnl_cb_t found;
     void *data;
+    bool has_ended; /* there is no more to come */
 };
 
 static int on_entry(const struct nlmsghdr *nlh, void *data)
@@ -80,7 +82,7 @@ static int on_end_attr(const struct nlattr *attr, void *data)
  * good one. */
 static int on_end(const struct nlmsghdr *nlh, void *data)
 {
-    const struct reader *reader = data;
+    struct reader *reader = data;
     const int *err = mnl_nlmsg_get_payload(nlh); /* struct nlmsgerr begins with it as well */
     const size_t bytes = nlh->nlmsg_type == NLMSG_ERROR ? sizeof(struct nlmsgerr) : sizeof *err;
 
@@ -90,6 +92,7 @@ static int on_end(const struct nlmsghdr *nlh, void *data)
     }
     if (nlh->nlmsg_flags & NLM_F_ACK_TLVS)
         (void)mnl_attr_parse(nlh, (unsigned)bytes, on_end_attr, reader->question);
+    reader->has_ended = true;
     errno = -*err;
     return *err ? MNL_CB_ERROR : MNL_CB_STOP;
 }
@@ -124,7 +127,7 @@ static int ask(struct question *q, struct nlmsghdr *nlh, uint16_t flags, mnl_cb_
     nlh->nlmsg_flags |= NLM_F_REQUEST | flags;
     nlh->nlmsg_seq = ++q->seq;
     const int err = exchange(q, nlh, &reader);
-    if (err) /* the rest of the answer, if there is one, would be taken for that to the next question */
+    if (err && !reader.has_ended) /* the rest of the answer would be taken for that to the next question */
         question_close(q);
     return err;
 }

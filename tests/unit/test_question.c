@@ -227,8 +227,10 @@ static void test_after_an_error(void **state)
     int ifindex;
 
     begin(state, &q);
+    const struct mnl_socket *socket = q.socket;
     assert_int_equal(ask_link(&q, 12345, &ifindex), -ENODEV);
     assert_int_equal(ifindex, 0);
+    assert_ptr_equal(q.socket, socket); /* a refusal is a whole answer: hops are refused by the dozen */
     check_next(&q);
     question_close(&q);
     question_close(&q); /* nothing is open any more */
