@@ -362,17 +362,25 @@ static void test_full_nat_without_collision(void **state)
     support_net_deinit(&net);
 }
 
+/* Two services at one server, or at the same two. */
+static void begin_twins(struct support_net *net, enum config_mode mode, int servers)
+{
+    struct support_service twins[2] = {service_of(mode, CONFIG_SCHEDULE_ROUND_ROBIN),
+                                       service_of(mode, CONFIG_SCHEDULE_ROUND_ROBIN)};
+
+    if (servers == 1)
+        twins[0].backends[1].name = twins[1].backends[1].name = NULL;
+    twins[1].vips[0] = "203.0.113.11";
+    support_net_init(net, twins, 2, MAX_CLIENTS);
+}
+
 /* A client that uses two VIPs of one server. */
 static void test_two_vips_one_server(void **state)
 {
     (void)state;
     for (enum config_mode mode = CONFIG_MODE_TRANSPARENT; mode <= CONFIG_MODE_FULL_NAT; mode++) {
-        struct support_service twins[2] = {service_of(mode, 0), service_of(mode, 0)};
         struct support_net net;
-        for (int i = 0; i < 2; i++)
-            twins[i].backends[1].name = NULL;
-        twins[1].vips[0] = "203.0.113.11";
-        support_net_init(&net, twins, 2, MAX_CLIENTS);
+        begin_twins(&net, mode, 1);
         for (uint16_t second_port = 500; second_port <= 501; second_port++) {
             struct verdict v[2], back[2];
             for (uint16_t s = 0; s < 2; s++)
@@ -395,13 +403,10 @@ static void test_two_vips_one_server(void **state)
  * right VIP. */
 static void test_shared_servers_without_flows(void **state)
 {
-    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
-                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
     struct support_net net;
 
     (void)state;
-    twins[1].vips[0] = "203.0.113.11";
-    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    begin_twins(&net, CONFIG_MODE_TRANSPARENT, 2);
     for (uint32_t i = 0; i < 20; i++)
         init(&net, 1000 + i); /* the unconfirmed share is used up */
     for (uint32_t i = 0; i < 40; i++) {
@@ -417,15 +422,11 @@ static void test_shared_servers_without_flows(void **state)
 /* A tunnel whose client is there keeps its way, whoever sends in its name to the other VIP. */
 static void test_shared_server_with_a_living_tunnel(void **state)
 {
-    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
-                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
     const struct endpoint client = client_of(1, 4500);
     struct support_net net;
 
     (void)state;
-    twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
-    twins[1].vips[0] = "203.0.113.11";
-    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    begin_twins(&net, CONFIG_MODE_TRANSPARENT, 1);
     const struct addr server = net.pool->servers[0].addr;
     establish(&net, 1);
     for (int i = 0; i < 5; i++) {
@@ -444,15 +445,11 @@ static void test_shared_server_with_a_living_tunnel(void **state)
  * client has. */
 static void test_shared_servers_after_a_restart(void **state)
 {
-    struct support_service twins[2] = {service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN),
-                                       service_of(CONFIG_MODE_TRANSPARENT, CONFIG_SCHEDULE_ROUND_ROBIN)};
     const struct endpoint client = client_of(1, 4500);
     struct support_net net;
 
     (void)state;
-    twins[0].backends[1].name = twins[1].backends[1].name = NULL; /* one server */
-    twins[1].vips[0] = "203.0.113.11";
-    support_net_init(&net, twins, 2, MAX_CLIENTS);
+    begin_twins(&net, CONFIG_MODE_TRANSPARENT, 1);
     const struct addr server = net.pool->servers[0].addr;
     assert_int_equal(support_from_backend(&net, server, client, IKE_PORT_4500, SUPPORT_ESP).action,
                      VERDICT_TO_CLIENT);
