@@ -43,38 +43,38 @@ static void ask_rules(struct routing *r, struct xdp_about *about)
     }
 }
 
-static void ask_route(struct routing *r, struct places *places)
+/* Where a server's packets come in: where the way to it leads. Nowhere, if there is none, or none is found
+ * now. */
+static struct hop ask_route(struct routing *r, struct places *places, size_t server)
 {
-    const struct pool *pool = r->b->pool;
-
-    if (r->next_route >= pool->server_count)
-        r->next_route = 0;
-    const struct server *server = &pool->servers[r->next_route];
+    const struct server *s = &r->b->pool->servers[server];
     struct hop hop = {0};
-    if (server->used)
-        (void)hop_towards(&r->question, &server->addr, &hop);
-    places->ifindex[r->next_route++] = hop.ifindex;
+
+    if (s->used)
+        (void)hop_towards(&r->question, &s->addr, &hop);
+    places->ifindex[server] = hop.ifindex;
+    return hop;
+}
+
+static void ask_next_route(struct routing *r, struct places *places)
+{
+    if (r->next_route >= r->b->pool->server_count)
+        r->next_route = 0;
+    (void)ask_route(r, places, r->next_route++);
     r->routes_due--;
 }
 
-static void use_hop_towards(struct routing *r, const struct addr *dst)
+/* Which also tells what an earlier question could not, as when there was no descriptor for it. */
+static void use_hops_of_servers(struct routing *r, struct places *places)
 {
-    struct hop hop;
+    const size_t count = r->b->pool->server_count;
 
-    if (hop_towards(&r->question, dst, &hop) == 0)
-        hop_use(&r->question, &hop);
-}
-
-static void use_hops_of_servers(struct routing *r)
-{
-    const struct pool *pool = r->b->pool;
-
-    for (size_t left = (pool->server_count + TICKS_A_ROUND - 1) / TICKS_A_ROUND; left; left--) {
-        if (r->next_server >= pool->server_count)
+    for (size_t left = (count + TICKS_A_ROUND - 1) / TICKS_A_ROUND; left; left--) {
+        if (r->next_server >= count)
             r->next_server = 0;
-        const struct server *server = &pool->servers[r->next_server++];
-        if (server->used)
-            use_hop_towards(r, &server->addr);
+        const struct hop hop = ask_route(r, places, r->next_server++);
+        if (hop.ifindex)
+            hop_use(&r->question, &hop);
     }
 }
 
@@ -86,7 +86,9 @@ static void use_hop_of_a_client(struct routing *r)
     while ((index = flows_next(r->b->flows, &r->flow_hand, &budget)) != FLOW_NONE) {
         const struct flow *flow = flows_get(r->b->flows, index);
         if (flow->flags & FLOW_FAST) {
-            use_hop_towards(r, &flow->client);
+            struct hop hop;
+            if (hop_towards(&r->question, &flow->client, &hop) == 0)
+                hop_use(&r->question, &hop);
             return;
         }
     }
@@ -98,7 +100,7 @@ void routing_ask_all(struct routing *r, struct places *places)
 {
     routing_changed(r, false);
     while (r->routes_due)
-        ask_route(r, places);
+        ask_next_route(r, places);
 }
 
 void routing_tick(struct routing *r, struct places *places, struct xdp_about *about)
@@ -106,7 +108,7 @@ void routing_tick(struct routing *r, struct places *places, struct xdp_about *ab
     if (r->rules_due)
         ask_rules(r, about);
     for (int i = 0; i < ROUTES_A_TICK && r->routes_due; i++)
-        ask_route(r, places);
-    use_hops_of_servers(r);
+        ask_next_route(r, places);
+    use_hops_of_servers(r, places);
     use_hop_of_a_client(r);
 }
