@@ -1,0 +1,181 @@
+"""libreswan behind ikelb, and as its client: real handshakes, tunnels that carry pings, new keys, probes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from libreswan import IKE, STRONGSWAN_ESP, TARGET, Pluto, client_connection, server_connection
+from support import all_connected, equal, lab, listed_client, start, wait_for, wait_health
+from variants import variants
+from vpnlab.balancer import PROBES, Balancer, service
+from vpnlab.bench import Bench
+from vpnlab.clients import ClientOptions
+from vpnlab.servers import ServerOptions
+from vpnlab.sites import Roamer
+from vpnlab.topology import INSIDE, TUNNEL_TARGET, client_address
+
+CLIENTS = range(1, 7)
+FEW = (1, 2)
+MODES = ("transparent", "full-nat")
+
+QUICK = {**PROBES, "interval": "200ms", "timeout": "150ms"}
+COOKIES = {"ddos-mode": "busy"}
+MANY = 40  # strongSwan would refuse them: its limit is 5 half-open handshakes of an address.
+NO_IKE_AUTH = """
+    table ip broken {
+        chain out {
+            type filter hook output priority filter
+            udp dport 4500 drop
+        }
+    }
+"""
+
+
+def strongswan_child(selector: str) -> dict[str, Any]:
+    """The tunnel of a strongSwan side, for an ESP that libreswan's stand-in can do."""
+    return {"children": {"net": {selector: [f"{TUNNEL_TARGET}/32"], "esp_proposals": [STRONGSWAN_ESP]}}}
+
+
+def strongswan_clients(patience_s: float = 3.0) -> ClientOptions:
+    return ClientOptions(patience_s=patience_s, connection=strongswan_child("remote_ts"))
+
+
+@contextmanager
+def pool(bench: Bench, family: int = 4, setup: dict[str, str] | None = None) -> Iterator[dict[int, Pluto]]:
+    """libreswan on all servers."""
+    with ExitStack() as stack:
+        yield {number: stack.enter_context(
+            Pluto(bench, namespace, f"s{number}", {"vpn": server_connection(number, family)}, setup))
+            for number, namespace in bench.topology.servers.items()}
+
+
+def clients_of(bench: Bench, numbers: range | tuple[int, ...], family: int = 4) -> Pluto:
+    """One libreswan with a connection for each of these clients."""
+    connections = {f"c{number}": client_connection(number, family) for number in numbers}
+    return Pluto(bench, bench.topology.clients, "clients", connections)
+
+
+def connect(bench: Bench, clients: Pluto, numbers: range | tuple[int, ...], family: int = 4) -> None:
+    """They connect, get new keys for everything, and their tunnels carry pings before and after that. ikelb sees them as
+    established, each at the server where it was."""
+    inner = {number: clients.connect(f"c{number}") for number in numbers}
+    check_pings(clients, inner, family)
+    homes = {pin["address"]: pin["backend"] for pin in bench.balancer.clients()}
+    clients.rekey(f"c{numbers[0]}")
+    check_pings(clients, inner, family)
+    found = {pin["address"]: (pin["backend"], pin["stage"]) for pin in bench.balancer.clients()}
+    equal(found, {address: (home, "established") for address, home in homes.items()}, "servers and stages of the clients")
+    equal(set(found), {client_address(number, family) for number in numbers}, "clients that ikelb lists")
+
+
+def check_pings(clients: Pluto, inner: dict[int, str], family: int) -> None:
+    silent = [number for number, address in inner.items()
+              if not clients.esp.ping(client_address(number, family), address, TARGET[family])]
+    equal(silent, [], "clients whose tunnels carry no pings")
+
+
+@variants(*MODES)
+def test_libreswan_servers(mode: str) -> None:
+    """strongSwan clients before two libreswan servers: they connect, their tunnels carry pings, also after new keys for
+    the IKE SA and for the tunnel, and libreswan sees the addresses that the mode promises."""
+    with lab(clients=len(CLIENTS), servers=2) as bench, pool(bench) as servers:
+        start(bench, [service(bench.topology, mode, schedule="round-robin")])
+        clients = bench.start_clients(strongswan_clients())
+        all_connected(clients.connect_all(CLIENTS))
+        equal(clients.ping(), set(CLIENTS), "clients whose tunnels carry pings")
+        equal([server.tunnels() for server in servers.values()], [3, 3], "tunnels at the servers")
+        for number in FEW:
+            clients.rekey(number)
+            clients.rekey_child(number)
+        for server in servers.values():
+            wait_for(lambda server=server: server.count("responder rekeyed IKE SA"), "new keys of an IKE SA")
+            wait_for(lambda server=server: server.count("responder rekeyed Child SA"), "new keys of a tunnel")
+        equal(clients.ping(), set(CLIENTS), "clients whose tunnels carry pings after that")
+        equal({pin["stage"] for pin in bench.balancer.clients()}, {"established"}, "stages")
+        seen = {number: servers[1].count(f" {client_address(number)} ") > 0 for number in CLIENTS}
+        own = {number: mode == "transparent" and number % 2 == 1 for number in CLIENTS}
+        equal(seen, own, "clients that the first server knows by their own address")
+
+
+@variants(*MODES)
+def test_libreswan_clients(mode: str) -> None:
+    """libreswan clients before strongSwan servers, with new keys, too."""
+    with lab(clients=len(CLIENTS), servers=2) as bench:
+        bench.start_servers(ServerOptions(connection=strongswan_child("local_ts")))
+        start(bench, [service(bench.topology, mode, schedule="round-robin")])
+        with clients_of(bench, CLIENTS) as clients:
+            connect(bench, clients, CLIENTS)
+            equal([len(server.established()) for server in bench.servers.values()], [3, 3], "IKE SAs at the servers")
+
+
+@variants(*MODES)
+def test_libreswan_both(mode: str) -> None:
+    """libreswan on both sides, over IPv6."""
+    with lab(clients=len(FEW), servers=2) as bench, pool(bench, 6) as servers:
+        start(bench, [service(bench.topology, mode, family=6, schedule="round-robin")])
+        with clients_of(bench, FEW, 6) as clients:
+            connect(bench, clients, FEW, 6)
+            equal([server.tunnels() for server in servers.values()], [1, 1], "tunnels at the servers")
+
+
+def test_libreswan_mobike() -> None:
+    """A libreswan client with MOBIKE changes its address: the same strongSwan server has it under the new one."""
+    with lab(clients=1, servers=2) as bench:
+        roamer = Roamer(bench.workspace, bench.topology)
+        bench.topology.lb.sysctl({"net.ipv4.ip_forward": 0})
+        bench.start_servers(ServerOptions(connection=strongswan_child("local_ts")))
+        balancer = start(bench, [service(bench.topology, "transparent")])
+        connection = client_connection(1, left="%defaultroute", mobike="yes")
+        with Pluto(bench, roamer.site().namespace, "roamer", {"c1": connection}) as client:
+            inner = client.connect("c1")
+            home = balancer.clients()[0]["backend"]
+            address = roamer.move()
+            found = wait_for(lambda: settled(balancer, address), f"{address} among the clients")
+            equal((found["backend"], found["roams"]), (home, 1), "the backend after the move, and moves")
+            seen = [server.clients() for server in bench.servers.values() if server.established()]
+            equal(seen, [{inner: address}], "the client as its server knows it")
+
+
+def settled(balancer: Balancer, address: str) -> dict[str, Any] | None:
+    found = listed_client(balancer, address)
+    return found if found and found["confirmed"] else None
+
+
+def test_libreswan_half_open() -> None:
+    """libreswan has no limit per address: behind full NAT 40 handshakes that never go on keep nobody out."""
+    with lab(clients=MANY, servers=1) as bench, pool(bench) as servers:
+        start(bench, [service(bench.topology, "full-nat")])
+        bench.topology.clients.nft(NO_IKE_AUTH)
+        everybody = range(1, MANY + 1)
+        bench.start_clients(strongswan_clients(patience_s=0.5)).connect_all(everybody)
+        bench.stop_clients()
+        equal(servers[1].status("current.states.iketype.halfopen"), MANY, "half-open handshakes")
+        bench.topology.clients.nft("delete table ip broken")
+        all_connected(bench.start_clients(strongswan_clients()).connect_all(everybody))
+
+
+def test_libreswan_probes() -> None:
+    """ikelb's probes: NO_PROPOSAL_CHOSEN means that libreswan is up, and a COOKIE does while it defends itself; silence
+    does not. They leave nothing half-open. Clients that are asked for a cookie connect."""
+    with lab(clients=len(FEW), servers=1) as bench:
+        with pool(bench) as servers:
+            balancer = start(bench, [service(bench.topology, "transparent", health=QUICK)])
+            equal(probes(servers[1], "COOKIE"), 0, "probes that were answered by a cookie")
+            assert probes(servers[1], "NO_PROPOSAL_CHOSEN") > 0, "no probe was answered by NO_PROPOSAL_CHOSEN"
+            with servers[1].frozen():
+                wait_health(balancer, "s1", "down")
+            wait_health(balancer, "s1", "up")
+            equal(servers[1].status("current.states.iketype.halfopen"), 0, "half-open handshakes that probes leave")
+        wait_health(balancer, "s1", "down")
+        with pool(bench, setup=COOKIES) as servers:
+            wait_health(balancer, "s1", "up")
+            assert probes(servers[1], "COOKIE") > 0, "no probe was answered by a cookie"
+            clients = bench.start_clients(strongswan_clients())
+            all_connected(clients.connect_all(FEW))
+            equal(clients.ping(), set(FEW), "clients whose tunnels carry pings")
+
+
+def probes(server: Pluto, answer: str) -> int:
+    """How many of ikelb's probes got that answer."""
+    return len([line for line in server.log.read_text().splitlines()
+                if f" {INSIDE[4]}" in line and f"with unencrypted notification {answer}" in line])
