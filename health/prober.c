@@ -25,6 +25,7 @@ struct prober {
     struct health_settings settings;
     const struct probe_ops *ops; /* NULL if there is nothing to send */
     struct judge judge;
+    bool ignored; /* the handshake of the last probe that was answered */
     enum phase phase;
     void *probe; /* of ops; non-NULL from PHASE_FIRST on */
     uint64_t started_ns;
@@ -111,14 +112,17 @@ static void conclude(struct prober *p, const struct probe_outcome *outcome)
     const uint64_t period_ms = pace_next_ms(p->settings.interval_ms, draw());
     const char *failure = outcome->failure;
     const bool changed = judge_result(&p->judge, !failure);
+    const bool refusing = outcome->refusing && p->ignored;
 
+    if (!failure)
+        p->ignored = outcome->refusing;
     end_probe(p);
     wait_for(p, PHASE_PAUSE, period_ms > taken_us / 1000 ? period_ms - taken_us / 1000 : 1);
     p->event(p->ctx, &(struct health_event){
                          .state = p->judge.state,
                          .changed = changed,
                          .success = !failure,
-                         .refusing = outcome->refusing,
+                         .refusing = refusing,
                          .cause = failure,
                          .round_trip_us = failure ? 0 : taken_us,
                      });

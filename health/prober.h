@@ -31,7 +31,8 @@ struct health_event {
     /*
      * Alive, but only the version that it cannot know made it speak: it ignores handshakes from our address,
      * as a server does that holds too many half-open ones of it. With full NAT that is every client's
-     * address.
+     * address. So it must have been with two answered probes in a row: one handshake alone may be lost, on
+     * the way or since the server has just begun to listen.
      */
     bool refusing;
     uint64_t round_trip_us; /* until the last answer that was needed; 0 for a failure */

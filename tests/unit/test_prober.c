@@ -174,7 +174,6 @@ static void test_reminder(void **state)
     run(s, 1);
     assert_event(s, 0, HEALTH_UP, true, "");
     assert_true(s->events[0].round_trip_us >= 10000);
-    assert_true(s->events[0].refusing);
     assert_int_equal(s->server.counts[0], 2);
     end(s);
 
@@ -184,6 +183,30 @@ static void test_reminder(void **state)
     assert_false(s->events[0].refusing);
     assert_int_equal(s->server.counts[0], 3);
     assert_int_equal(s->server.counts[1], 3);
+    end(s);
+}
+
+/* One that is ignored once may have lost that handshake; only twice in a row it is ignored on purpose. */
+static void test_refusing_takes_two(void **state)
+{
+    static const struct {
+        enum server_manner manner;
+        bool refusing;
+    } probes[] = {
+        {SERVER_VERSION_ONLY, false}, {SERVER_REFUSES, false},      {SERVER_VERSION_ONLY, false},
+        {SERVER_SILENT, false},       {SERVER_VERSION_ONLY, true},  {SERVER_VERSION_ONLY, true},
+        {SERVER_REFUSES, false},      {SERVER_VERSION_ONLY, false},
+    };
+    struct scene *s = begin_with_server(SERVER_SILENT, SERVER_REFUSES);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof probes / sizeof probes[0]; i++) {
+        s->server.manners[0] = probes[i].manner;
+        run(s, 1);
+        assert_int_equal(s->events[i].success, probes[i].manner != SERVER_SILENT);
+        if (s->events[i].refusing != probes[i].refusing)
+            fail_msg("probe %zu: %s", i, probes[i].refusing ? "not refusing" : "refusing");
+    }
     end(s);
 }
 
@@ -544,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_silence_means_down),
         cmocka_unit_test(test_recovery),
         cmocka_unit_test(test_reminder),
+        cmocka_unit_test(test_refusing_takes_two),
         cmocka_unit_test(test_closed_port_fails_at_once),
         cmocka_unit_test(test_each_probe_is_fresh),
         cmocka_unit_test(test_ipv6),
