@@ -127,10 +127,11 @@ class Pluto:
         return found[1].split("-")[0]
 
     def rekey(self, connection: str) -> None:
-        """A client asks for new keys of its IKE SA, and then of its tunnel."""
-        for what in ("ike", "ipsec"):
-            said = self.whack(f"--rekey-{what}", "--name", connection)
-            assert "initiator rekeyed" in said, f"{connection}, --rekey-{what}: {said}"
+        """A client asks for new keys of its IKE SA, and then of its tunnel, and has got them."""
+        for option, what in (("--rekey-ike", "IKE SA"), ("--rekey-ipsec", "Child SA")):
+            before = self.count(f"initiator rekeyed {what}")
+            self.whack(option, "--name", connection, "--asynchronous")
+            wait_for(lambda: self.count(f"initiator rekeyed {what}") > before, f"{connection}: new keys of its {what}")
 
     def tunnels(self) -> int:
         """How many there are."""
