@@ -166,8 +166,10 @@ void advice_give(const struct advice_case *c, struct diagnosis *d)
         on_refusal(c, d);
         break;
     case DIAGNOSIS_TUNNEL_UNANSWERED:
-        advise(d, "The server has most likely forgotten the tunnel: the client connects again as soon as it "
-                  "notices. Disconnecting it by hand is faster.");
+        advise(d,
+               "The server has most likely forgotten the tunnel, or the client has changed its address and "
+               "the server does not follow, as libreswan does not behind any NAT, hence behind ikelb: the "
+               "client connects again as soon as it notices. Disconnecting it by hand is faster.");
         break;
     case DIAGNOSIS_AUTH_ANSWERED:
         on_auth_answered(c, d);

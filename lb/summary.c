@@ -127,8 +127,8 @@ static void say_verdict(const struct summary_case *c, struct diagnosis *out)
         break;
     case DIAGNOSIS_TUNNEL_UNANSWERED:
         say(out,
-            "The client sends traffic of a tunnel or session that ikelb does not know, and %s has not "
-            "answered it.",
+            "The client sends traffic of a tunnel or session that did not begin at this address, as far as "
+            "ikelb knows, and %s has not answered it.",
             backend);
         break;
     case DIAGNOSIS_AUTH_ANSWERED:

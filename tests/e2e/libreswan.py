@@ -51,7 +51,7 @@ def server_connection(number: int, family: int = 4, **extra: str) -> Connection:
     return {
         **COMMON, "left": server_address(number, family), "leftid": f"@{pki.SERVER_ID}", "leftsubnet": _host(TARGET[family]),
         "right": "%any" if family == 4 else "%any6", "rightaddresspool": f"{first}-{last}",
-        "leftmodecfgserver": "yes", "rightmodecfgclient": "yes", **extra,
+        "leftmodecfgserver": "yes", "rightmodecfgclient": "yes", "mobike": "yes", **extra,
     }
 
 

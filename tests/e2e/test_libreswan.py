@@ -121,15 +121,20 @@ def test_libreswan_both(mode: str) -> None:
             wait_for(lambda: [server.tunnels() for server in servers.values()] == [1, 1], "one tunnel at each server")
 
 
+def roaming(bench: Bench, roamer: Roamer) -> Pluto:
+    """A client that goes where the roamer goes. Nothing leads to the servers but ikelb."""
+    bench.topology.lb.sysctl({"net.ipv4.ip_forward": 0})
+    connection = client_connection(1, left="%defaultroute", mobike="yes")
+    return Pluto(bench, roamer.site().namespace, "roamer", {"c1": connection})
+
+
 def test_libreswan_mobike() -> None:
     """A libreswan client with MOBIKE changes its address: the same strongSwan server has it under the new one."""
     with lab(clients=1, servers=2) as bench:
         roamer = Roamer(bench.workspace, bench.topology)
-        bench.topology.lb.sysctl({"net.ipv4.ip_forward": 0})
         bench.start_servers(ServerOptions(connection=strongswan_child("local_ts")))
         balancer = start(bench, [service(bench.topology, "transparent")])
-        connection = client_connection(1, left="%defaultroute", mobike="yes")
-        with Pluto(bench, roamer.site().namespace, "roamer", {"c1": connection}) as client:
+        with roaming(bench, roamer) as client:
             inner = client.connect("c1")
             home = balancer.clients()[0]["backend"]
             address = roamer.move()
@@ -137,6 +142,22 @@ def test_libreswan_mobike() -> None:
             equal((found["backend"], found["roams"]), (home, 1), "the backend after the move, and moves")
             seen = [server.clients() for server in bench.servers.values() if server.established()]
             equal(seen, [{inner: address}], "the client as its server knows it")
+
+
+@variants(*MODES)
+def test_libreswan_stays(mode: str) -> None:
+    """A libreswan server knows that its own address is rewritten and does not follow a client to a new one. Its answer
+    goes to the old one, and ikelb says what is the matter with the new one."""
+    with lab(clients=1, servers=1) as bench, pool(bench) as servers:
+        roamer = Roamer(bench.workspace, bench.topology)
+        balancer = start(bench, [service(bench.topology, mode)])
+        with roaming(bench, roamer) as client:
+            client.connect("c1")
+            address = roamer.move()
+            wait_for(lambda: servers[1].count("Ignoring MOBIKE UPDATE_SA since we are behind NAT"), "libreswan's decision")
+            found = balancer.explain(address)
+            equal(found["verdict"], "tunnel-unanswered", "the verdict on the new address")
+            assert "libreswan" in found["advice"][0], f"the advice: {found['advice']}"
 
 
 def settled(balancer: Balancer, address: str) -> dict[str, Any] | None:
