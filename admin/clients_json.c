@@ -25,8 +25,9 @@ static json_t *port_json(uint16_t port)
  * A pin learns of traffic only when its flows end; until then they know better. Its latest ports lead to
  * them. Times in the future, of a flow seen after this page was asked for, count as now.
  */
-static uint32_t idle_ms(const struct bindings *b, const struct pin *pin, uint32_t now_ms)
+uint32_t clients_json_idle_ms(const struct bindings *b, const struct pin *pin, uint64_t now)
 {
+    const uint32_t now_ms = (uint32_t)now;
     int32_t idle = (int32_t)(now_ms - pin->seen_ms);
 
     for (uint16_t port = 0; port < IKE_PORT_COUNT; port++) {
@@ -46,20 +47,20 @@ static json_t *fragmentation(const struct pin *pin)
     return pin->stage == STAGE_NONE ? json_null() : json_boolean(pin->flags & PIN_CLIENT_FRAGMENTATION);
 }
 
-json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint64_t now_ms)
+json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint32_t idle_ms, uint64_t now_ms)
 {
     const struct pool *pool = dp->bindings.pool;
     const int32_t age_ms = (int32_t)((uint32_t)now_ms - pin->created_ms);
     char text[ADDR_TEXT_MAX];
 
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o, s:I}", "service",
-        pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
-        pool->backends[pin->backend].name, "stage", stage_name((enum stage)pin->stage), "ports", "500",
-        port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]), "confirmed",
-        (pin->flags & PIN_CONFIRMED) != 0, "age_s", (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s",
-        (json_int_t)(idle_ms(&dp->bindings, pin, (uint32_t)now_ms) / 1000), "flows",
-        (json_int_t)pin->flow_count, "fragmentation", fragmentation(pin), "roams", (json_int_t)pin->roams);
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:b, s:I, s:I, s:I, s:o, s:I}", "service",
+                     pool->services[pin->service].name, "address", addr_format(&pin->client, text), "backend",
+                     pool->backends[pin->backend].name, "stage", stage_name((enum stage)pin->stage), "ports",
+                     "500", port_json(pin->ports[IKE_PORT_500]), "4500", port_json(pin->ports[IKE_PORT_4500]),
+                     "confirmed", (pin->flags & PIN_CONFIRMED) != 0, "age_s",
+                     (json_int_t)(age_ms > 0 ? age_ms / 1000 : 0), "idle_s", (json_int_t)(idle_ms / 1000),
+                     "flows", (json_int_t)pin->flow_count, "fragmentation", fragmentation(pin), "roams",
+                     (json_int_t)pin->roams);
 }
 
 /* The next pin of the page, or NULL at its end; the slots looked at are taken off the page's. */
@@ -79,9 +80,11 @@ static const struct pin *next_pin(struct walk *w)
 
 static int write_row(struct walk *w, const struct pin *pin, FILE *out)
 {
+    const uint32_t idle_ms = clients_json_idle_ms(&w->dp->bindings, pin, w->now_ms);
+
     if (w->rows++)
         fputc(',', out);
-    return body_write_json(out, clients_json_row(w->dp, pin, w->now_ms), 0);
+    return body_write_json(out, clients_json_row(w->dp, pin, idle_ms, w->now_ms), 0);
 }
 
 /* The table has ended if there is nothing further on although slots were left to look at. */

@@ -7,8 +7,12 @@
 #include "admin/clients_query.h"
 #include "lb/dataplane.h"
 
-/* What is known of one client: a row of the page. `pin` may be a copy. NULL without memory. */
-json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint64_t now_ms);
+/* How long ago anything passed, as the pin's flows know. A copy of a pin has none, so it would not do. */
+uint32_t clients_json_idle_ms(const struct bindings *b, const struct pin *pin, uint64_t now);
+
+/* What is known of one client: a row of the page. Here `pin` may be a copy. NULL without memory. */
+json_t *clients_json_row(const struct dataplane *dp, const struct pin *pin, uint32_t idle_ms,
+                         uint64_t now_ms);
 
 /*
  * A page looks at no more slots of the table than this, so it may hold fewer clients than asked for, even

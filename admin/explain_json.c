@@ -33,6 +33,7 @@ struct explanation {
     bool begun;
     bool is_complete;
     struct diagnosis_client clients[EXPLAIN_CLIENTS_MAX];
+    uint32_t idle_ms[EXPLAIN_CLIENTS_MAX]; /* of each of them */
     size_t client_count;
     struct story sessions[EXPLAIN_SESSIONS_MAX];
     size_t session_count;
@@ -57,8 +58,10 @@ static void add_client(struct explanation *e, uint32_t index)
         e->is_complete = false;
         return;
     }
+    const struct pin *pin = pins_get(b->pins, index);
+    e->idle_ms[e->client_count] = clients_json_idle_ms(b, pin, e->now_ms);
     struct diagnosis_client *client = &e->clients[e->client_count++];
-    *client = (struct diagnosis_client){.pin = *pins_get(b->pins, index)};
+    *client = (struct diagnosis_client){.pin = *pin};
     while (session != SESSION_NONE && client->session_count < EXPLAIN_SESSIONS_A_PIN &&
            e->session_count < EXPLAIN_SESSIONS_MAX) {
         const struct session *s = sessions_get(sessions, session);
@@ -146,7 +149,7 @@ static uint64_t ago_ms_of(const struct explanation *e, uint64_t at_ms)
 
 static json_t *client_row(const struct explanation *e, size_t i)
 {
-    return clients_json_row(e->dp, &e->clients[i].pin, e->now_ms);
+    return clients_json_row(e->dp, &e->clients[i].pin, e->idle_ms[i], e->now_ms);
 }
 
 static json_t *stages_json(const struct explanation *e, const struct handshake *h)

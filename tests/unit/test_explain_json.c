@@ -100,7 +100,9 @@ static void test_handshake(void **state)
     expect_verdict(net, CLIENT, "auth-answered");
     support_from_client(net, 0, from_4500, IKE_PORT_4500, SUPPORT_ESP);
     support_reply(net, &auth, SUPPORT_ESP);
-    net->now_ms += 2007;
+    net->now_ms += 1007;
+    support_from_client(net, 0, from_4500, IKE_PORT_4500, SUPPORT_ESP); /* which its flow alone knows of */
+    net->now_ms += 1000;
 
     json_t *document = explain(net, CLIENT);
     check(document, "verdict", "\"established\"");
@@ -108,6 +110,7 @@ static void test_handshake(void **state)
     check(document, "ago_s", "2.007");
     check(document, "advice", "[]");
     check(only(document, "clients"), "stage", "\"established\"");
+    check(only(document, "clients"), "idle_s", "1");
     const json_t *handshake = only(document, "handshakes");
     check(handshake, "stages",
           "[{\"stage\":\"init-sent\",\"ago_s\":8.257,\"at\":\"2024-02-29T12:34:47.750Z\"},"
