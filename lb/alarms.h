@@ -9,7 +9,7 @@
 
 /* X(name, label, text); the label is the `alarm` of ikelb_alarm. */
 #define ALARM_LIST(X)                                                                                        \
-    X(NO_BACKEND, "no_backend", "no backend is up: new clients are dropped")                                 \
+    X(NO_BACKEND, "no_backend", "no backend is up and enabled: new clients are dropped")                     \
     X(NO_BACKEND_FAMILY, "no_backend_family",                                                                \
       "no backend of one address family, IPv4 or IPv6, is up: new clients of that family are dropped")       \
     X(NO_SNAT_ADDRESS, "no_snat_address",                                                                    \

@@ -64,7 +64,7 @@ static const char expected[] =
     "\"answered\":0,\"unanswered\":0,\"stalled\":0,\"auth_unanswered\":0,\"large_in\":0,\"large_out\":0}}]},"
     "{\"name\":\"old\",\"mode\":\"full-nat\",\"schedule\":\"least-clients\",\"removed\":false,\"vip\":[\"192."
     "0.2.2\"],"
-    "\"alarms\":[\"no backend is up: new clients are dropped\"],"
+    "\"alarms\":[\"no backend is up and enabled: new clients are dropped\"],"
     "\"failovers_total\":0,\"roams_total\":{\"mobike\":0,\"rebind\":0},\"conflicts_total\":0,\"backends\":["
     "{\"name\":\"vpn1\",\"address\":\"198.51.100.3\",\"weight\":100,\"state\":\"enabled\",\"removed\":false,"
     "\"health\":"
