@@ -213,22 +213,21 @@ static void describe(void *ctx, char text[static MANAGER_STATUS_MAX])
              services, plural(services), backends, plural(backends), down, clients, plural(clients));
 }
 
-/* Our ports are bound before the kernel is told of them, so that a second ikelb fails before it disturbs the
- * first. */
+/* A second ikelb fails at the first step: it disturbs nothing, and says that it is one. */
 static int start_io(struct daemon *d)
 {
-    int err = handover_create(&d->log, &d->handover);
-
-    if (!err)
-        err = io_socket_create(&d->loop, &d->dp, handover_inherited(d->handover), &d->log, &d->io);
-    if (err)
-        return err;
     d->claim = kernel_claim(&d->log);
     if (d->claim < 0)
         return d->claim;
-    d->kernel = kernel_create();
+    int err = handover_create(&d->log, &d->handover);
+    if (err)
+        return err;
+    d->kernel = kernel_create(); /* before the sockets take the low descriptors */
     if (!d->kernel)
         return -ENOMEM;
+    err = io_socket_create(&d->loop, &d->dp, handover_inherited(d->handover), &d->log, &d->io);
+    if (err)
+        return err;
     err = kernel_start(d->kernel, d->pool, io_socket_return_ports(d->io), &d->log);
     d->kernel_ready = !err;
     if (!err)

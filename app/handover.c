@@ -1,10 +1,13 @@
 #include "app/handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "app/manager.h"
 #include "base/err.h"
@@ -80,6 +83,17 @@ static struct kept *find(const struct kept_list *list, const struct kept *namesa
     return list->count ? bsearch(namesake, list->items, list->count, sizeof *list->items, by_name) : NULL;
 }
 
+/* Leaves a low number to kernel_create(); there may be more than FD_SETSIZE descriptors. */
+static int move_up(int fd)
+{
+    const int moved = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+
+    if (moved < 0) /* the limit is that low, and then no descriptor is so high */
+        return fd;
+    close(fd);
+    return moved;
+}
+
 /* The descriptors that the service manager passed. Their names are freed by the caller. */
 static int receive(struct handover *h, char **names, int count)
 {
@@ -88,7 +102,7 @@ static int receive(struct handover *h, char **names, int count)
     if (!fds)
         return -ENOMEM;
     for (int i = 0; i < count; i++) {
-        fds[i] = SD_LISTEN_FDS_START + i;
+        fds[i] = i == 0 ? move_up(SD_LISTEN_FDS_START) : SD_LISTEN_FDS_START + i;
         add(&h->kept, fds[i], names[i]);
     }
     sort(&h->kept);

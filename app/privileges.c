@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ static const struct need needs[] = {
 
 #define NEED_COUNT (sizeof needs / sizeof needs[0])
 
+#define DESCRIPTORS 65536 /* as LimitNOFILE= of the unit */
+
 int privileges_find_user(const char *name, struct privileges_user *out)
 {
     errno = 0;
@@ -38,6 +41,19 @@ int privileges_find_user(const char *name, struct privileges_user *out)
         return errno ? -errno : -ENOENT;
     *out = (struct privileges_user){.name = name, .uid = entry->pw_uid, .gid = entry->pw_gid};
     return 0;
+}
+
+void privileges_raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    const rlim_t wanted = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    if (limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* where it is refused, what cannot be opened will be named */
 }
 
 int privileges_check(const struct log *log)

@@ -16,6 +16,12 @@ struct privileges_user {
 /* Looks a user up by name, which is borrowed. 0, or -ENOENT if there is none, or -errno. */
 int privileges_find_user(const char *name, struct privileges_user *out);
 
+/*
+ * As many descriptors as a full configuration needs, as far as the hard limit allows: a shell gives 1,024,
+ * and each VIP takes several.
+ */
+void privileges_raise_descriptors(void);
+
 /* 0, or -EPERM after each capability that is missing has been logged. */
 int privileges_check(const struct log *log);
 

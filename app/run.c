@@ -73,6 +73,7 @@ static int run(const char *file, const char *user_name)
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
     const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
+    privileges_raise_descriptors();
     int err = xdp_load(config, &log, &xdp);
     if (!err)
         err = drop_privileges(config, file, user_name ? &user : NULL, &log);

@@ -143,6 +143,8 @@ static const char *remedy_of(int err)
         return " (another program, an IKE daemon perhaps, has this port: stop it)";
     case -EACCES:
         return " (run ikelb as root, or give it the capability CAP_NET_BIND_SERVICE)";
+    case -EMFILE:
+        return " (raise the limit: `ulimit -n`, or LimitNOFILE= in the unit)";
     default:
         return "";
     }

@@ -30,7 +30,10 @@ int kernel_claim(const struct log *log);
 /* The way to the kernel, kept open as long as something is set up (lb/nft.h). */
 struct kernel;
 
-/* NULL without memory. */
+/*
+ * NULL without memory. It takes the lowest free descriptor, which must be below FD_SETSIZE: libnftables waits
+ * with select(2), and ends the process if it is not.
+ */
 struct kernel *kernel_create(void);
 
 /* Leaves what is set up. NULL is allowed. */
