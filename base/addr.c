@@ -59,6 +59,11 @@ bool addr_is_multicast(const struct addr *a)
     return addr_is_v4(a) ? (addr_v4_bytes(a)[0] & 0xf0) == 0xe0 : a->bytes[0] == 0xff;
 }
 
+bool addr_is_link_local(const struct addr *a)
+{
+    return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
     static const uint8_t loopback[16] = {[15] = 1};

@@ -34,6 +34,9 @@ bool addr_is_v4(const struct addr *a);
 bool addr_is_unspecified(const struct addr *a);
 bool addr_is_multicast(const struct addr *a);
 
+/* fe80::/10, which means nothing without an interface. */
+bool addr_is_link_local(const struct addr *a);
+
 /* 127.0.0.0/8 or ::1. */
 bool addr_is_loopback(const struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b);

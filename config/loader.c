@@ -226,7 +226,7 @@ static const char *unfit_address(const struct addr *a)
         return "is a multicast address";
     if (addr_is_v4(a) && memcmp(addr_v4_bytes(a), BROADCAST, sizeof BROADCAST) == 0)
         return "is the broadcast address";
-    if (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80)
+    if (addr_is_link_local(a))
         return "is a link-local address, which means nothing without an interface";
     return NULL;
 }

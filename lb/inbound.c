@@ -204,6 +204,7 @@ static bool is_bad_source(const struct bindings *b, const struct packet *packet)
     const struct addr *client = &packet->src.addr;
 
     return packet->src.port == 0 || addr_is_unspecified(client) || addr_is_multicast(client) ||
+           addr_is_link_local(client) ||
            !pool_vip(&b->pool->services[packet->service], addr_family(client)) ||
            pool_find_vip(b->pool, client) != POOL_NONE;
 }
