@@ -73,7 +73,8 @@ int config_parse(const char *text, size_t len, const char *name, FILE *errors, s
 /* The whole file in a buffer for the caller to free; -EFBIG if it is over the limit. */
 static int read_file(const char *path, char **out, size_t *out_len)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* A pipe will do, but opening it does not wait for a writer: a reload would hold the loop for ever. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     char *text = NULL;
     size_t len = 0;
     ssize_t got = 0;
@@ -81,6 +82,7 @@ static int read_file(const char *path, char **out, size_t *out_len)
 
     if (fd < 0)
         return -errno;
+    (void)fcntl(fd, F_SETFL, O_RDONLY);
     text = malloc(FILE_BYTES_MAX + 1);
     if (!text) {
         err = -ENOMEM;

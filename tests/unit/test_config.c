@@ -451,6 +451,10 @@ static void test_load(void **state)
     assert_load(path, ERR_CONFIG,
                 "4:13: services[0].backends: is empty; must be a list of 1 to 1024 backends");
     assert_int_equal(unlink(path), 0);
+
+    assert_int_equal(mkfifo(path, 0600), 0); /* a pipe to which nobody writes */
+    assert_load(path, ERR_CONFIG, "1:1: the file is empty; it must have at least the key services");
+    assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(directory), 0);
 }
 
