@@ -141,6 +141,35 @@ static void check_snat_is_no_backend(const struct subject *s, const struct addr 
     }
 }
 
+/* Is there a SNAT address of the backend's family? Also if one is wrong, which is said elsewhere. */
+static bool has_snat_for(const struct subject *s, const struct addr *backend)
+{
+    for (size_t i = 0; i < s->service->snat_count; i++) {
+        const struct addr *snat = &s->service->snats[i];
+        if (!is_given(snat) || !family_is_served(s, snat) || addr_family(snat) == addr_family(backend))
+            return true;
+    }
+    return false;
+}
+
+/* To a backend without one nothing could be sent: those that are given stand in place of the default. */
+static void check_snat_families(const struct subject *s, struct node *snat)
+{
+    const struct config_service *service = s->service;
+
+    for (size_t i = 0; i < service->backend_count; i++) {
+        const struct addr *backend = &service->backends[i].address;
+        if (!is_given(backend) || !family_is_served(s, backend) || has_snat_for(s, backend))
+            continue;
+        node_reject_key(
+            s->report, snat,
+            "has no %s address, but backend %s has; must have one of each family of the backends, "
+            "or be left out",
+            family_text(backend), service->backends[i].name);
+        return;
+    }
+}
+
 static void check_snats(const struct subject *s)
 {
     const struct config_service *service = s->service;
@@ -151,6 +180,8 @@ static void check_snats(const struct subject *s)
         node_reject_key(s->report, snat, "must be given with \"mode: %s\" only; the mode here is %s%s",
                         words_mode.names[CONFIG_MODE_FULL_NAT], words_mode.names[CONFIG_MODE_TRANSPARENT],
                         mode ? "" : ", the default");
+    else if (service->snat_count)
+        check_snat_families(s, snat);
     for (size_t i = 0; i < service->snat_count; i++) {
         struct node *node = node_item(snat, i);
         check_family(s, &service->snats[i], node);

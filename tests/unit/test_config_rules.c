@@ -55,6 +55,11 @@ static void test_rules(void **state)
         {HEAD "  mode: full-nat\n  snat: 2001:db8::9\n" BACKENDS,
          "t:5:9: services[0].snat: an IPv6 address, but the service has no IPv6 VIP; must be of a VIP's "
          "family\n"},
+        {"services:\n- name: a\n  vip: [192.0.2.1, 2001:db8::1]\n  mode: full-nat\n  snat: 10.0.0.9\n"
+         "  backends: [{name: b, address: 10.0.0.2}, {name: c, address: '2001:db8:0::3'}]\n",
+         "t:5:3: services[0].snat: has no IPv6 address, but backend c has; must have one of each family of "
+         "the "
+         "backends, or be left out\n"},
         {HEAD "  mode: full-nat\n  snat: [10.0.0.9, 10.0.0.8, 10.0.0.9]\n" BACKENDS,
          "t:5:30: services[0].snat[2]: each SNAT address must be given once; it is given on line 5 "
          "(services[0].snat[0]) already\n"},
