@@ -232,9 +232,9 @@ static void print_refusals(const json_t *refusals, const struct term *term)
     json_array_foreach(refusals, i, refusal)
     {
         const json_int_t n = number_of(refusal, "count");
-        term_printf(term, TERM_PLAIN, "  %s: %s, %s times, the latest %s ago", text_of(refusal, "service"),
+        term_printf(term, TERM_PLAIN, "  %s: %s, %s time%s, the latest %s ago", text_of(refusal, "service"),
                     text_of(refusal, "reason"), human_count(n > 0 ? (uint64_t)n : 0, count),
-                    ago(json_object_get(refusal, "ago_s"), text));
+                    n == 1 ? "" : "s", ago(json_object_get(refusal, "ago_s"), text));
         fputc('\n', term->out);
     }
 }

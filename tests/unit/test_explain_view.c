@@ -25,7 +25,8 @@ static const char document[] =
     "\"stages\":[{\"stage\":\"auth-answered\",\"at\":\"2026-11-23T12:37:06.123Z\",\"ago_s\":0}]}],"
     "\"moves\":[{\"from\":\"203.0.113.7:1\",\"to\":\"203.0.113.8:2\",\"at\":\"2026-11-23T12:37:06.123Z\","
     "\"ago_s\":5}],"
-    "\"refusals\":[{\"service\":\"aovpn\",\"reason\":\"rate_limited\",\"count\":12345,\"ago_s\":61}]}";
+    "\"refusals\":[{\"service\":\"aovpn\",\"reason\":\"rate_limited\",\"count\":12345,\"ago_s\":61},"
+    "{\"service\":\"aovpn\",\"reason\":\"no_backend\",\"count\":1,\"ago_s\":2}]}";
 
 static const char screen[] =
     "203.0.113.7: auth-unanswered (12.50s ago)\n"
@@ -52,6 +53,7 @@ static const char screen[] =
     "\n"
     "Refused by ikelb\n"
     "  aovpn: rate_limited, 12,345 times, the latest 1m 1s ago\n"
+    "  aovpn: no_backend, 1 time, the latest 2.00s ago\n"
     "\n"
     "What to do\n"
     "  - Look in the server's log: it may wait for RADIUS (NPS), for OCSP or for a\n"
