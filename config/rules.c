@@ -299,6 +299,24 @@ static void check_admin(struct node *root, const struct config *config, struct r
                 "a token_file, or listen there");
 }
 
+static void check_own_path(struct node *node, const char *path, const char *other_path, const char *other_key,
+                           struct report *report)
+{
+    if (node && path[0] != '\0' && strcmp(path, other_path) == 0)
+        node_reject(report, node, "is the path of %s, too; must be a path of its own", other_key);
+}
+
+/* The state file is replaced every few seconds, whatever stands there. */
+static void check_paths(struct node *root, const struct config *config, struct report *report)
+{
+    struct node *state = node_find(node_find(root, "state"), "file");
+    struct node *token = node_find(node_find(root, "admin"), "token_file");
+
+    check_own_path(state, config->state_file, config->admin_socket, "admin.socket", report);
+    check_own_path(state, config->state_file, config->admin_token_file, "admin.token_file", report);
+    check_own_path(token, config->admin_token_file, config->admin_socket, "admin.socket", report);
+}
+
 void rules_check(struct node *root, const struct config *config, struct report *report)
 {
     struct node *services = node_find(root, "services");
@@ -315,5 +333,6 @@ void rules_check(struct node *root, const struct config *config, struct report *
         check_service(&subject);
     }
     check_admin(root, config, report);
+    check_paths(root, config, report);
     check_backend_total(services, config, report);
 }

@@ -154,6 +154,21 @@ static void test_listen_needs_a_token(void **state)
     ASSERT_CASES(CASES);
 }
 
+static void test_paths(void **state)
+{
+    static const struct error_case CASES[] = {
+        {HEAD BACKENDS "state: {file: /run/t}\nadmin: {token_file: /run/t}\n",
+         "t:5:15: state.file: is the path of admin.token_file, too; must be a path of its own\n"},
+        {HEAD BACKENDS "state: {file: /run/ikelb/ikelb.sock}\n",
+         "t:5:15: state.file: is the path of admin.socket, too; must be a path of its own\n"},
+        {HEAD BACKENDS "admin: {token_file: /run/t, socket: /run/t}\n",
+         "t:5:21: admin.token_file: is the path of admin.socket, too; must be a path of its own\n"},
+    };
+
+    (void)state;
+    ASSERT_CASES(CASES);
+}
+
 static void put_services(FILE *out, unsigned count, unsigned backends)
 {
     fputs("services:\n", out);
@@ -197,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_blamed_once),
         cmocka_unit_test(test_listen_needs_a_token),
+        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_list_sizes),
     };
     return cmocka_run_group_tests(TESTS, NULL, NULL);
