@@ -47,12 +47,42 @@ struct explanation {
     size_t refusal_count;
 };
 
+/* The first of these sessions that is established takes the place of the last one copied. */
+static void copy_tunnel(struct explanation *e, uint32_t session)
+{
+    for (int i = 0; session != SESSION_NONE && i < EXPLAIN_SESSIONS_LOOKED_AT; i++) {
+        const struct session *s = sessions_get(e->dp->bindings.tracking.sessions, session);
+        if (s->story.stage == STAGE_ESTABLISHED) {
+            e->sessions[e->session_count - 1] = s->story;
+            return;
+        }
+        session = s->pin_next;
+    }
+}
+
+/* The latest ones of a pin; handshakes that somebody forges in a client's name must not hide its tunnel. */
+static void copy_sessions(struct explanation *e, struct diagnosis_client *client, uint32_t session)
+{
+    bool has_tunnel = false;
+
+    while (session != SESSION_NONE && client->session_count < EXPLAIN_SESSIONS_A_PIN &&
+           e->session_count < EXPLAIN_SESSIONS_MAX) {
+        const struct session *s = sessions_get(e->dp->bindings.tracking.sessions, session);
+        e->sessions[e->session_count++] = s->story;
+        client->session_count++;
+        has_tunnel |= s->story.stage == STAGE_ESTABLISHED;
+        session = s->pin_next;
+    }
+    if (session != SESSION_NONE)
+        e->is_complete = false;
+    if (client->session_count && !has_tunnel)
+        copy_tunnel(e, session);
+}
+
 /* Copies the pin and its sessions, as either may be gone in the next slice. */
 static void add_client(struct explanation *e, uint32_t index)
 {
     const struct bindings *b = &e->dp->bindings;
-    struct sessions *sessions = b->tracking.sessions;
-    uint32_t session = sessions_of_pin(sessions, index);
 
     if (e->client_count == EXPLAIN_CLIENTS_MAX) {
         e->is_complete = false;
@@ -62,15 +92,7 @@ static void add_client(struct explanation *e, uint32_t index)
     e->idle_ms[e->client_count] = clients_json_idle_ms(b, pin, e->now_ms);
     struct diagnosis_client *client = &e->clients[e->client_count++];
     *client = (struct diagnosis_client){.pin = *pin};
-    while (session != SESSION_NONE && client->session_count < EXPLAIN_SESSIONS_A_PIN &&
-           e->session_count < EXPLAIN_SESSIONS_MAX) {
-        const struct session *s = sessions_get(sessions, session);
-        e->sessions[e->session_count++] = s->story;
-        client->session_count++;
-        session = s->pin_next;
-    }
-    if (session != SESSION_NONE)
-        e->is_complete = false;
+    copy_sessions(e, client, sessions_of_pin(b->tracking.sessions, index));
 }
 
 /* Looks for pins of the address in the next slots; true at the end of the table. */

@@ -16,6 +16,9 @@
 #define EXPLAIN_SESSIONS_MAX   128
 #define EXPLAIN_SESSIONS_A_PIN 16 /* the youngest ones */
 
+/* If none of those is established, so many more are looked at for one that is. */
+#define EXPLAIN_SESSIONS_LOOKED_AT 4096
+
 /*
  * The document as of `now_ms`, which is `wall_ms` on the wall clock (base/clock.h). The dataplane is borrowed
  * and must outlive the body. 0 or -ENOMEM.

@@ -330,6 +330,35 @@ static void test_bounds(void **state)
     json_decref(document);
 }
 
+/* Handshakes that anybody can begin in its name do not hide a client's tunnel. */
+static void test_a_tunnel_below_forged_handshakes(void **state)
+{
+    enum { FORGED = 500 };
+    struct support_net *net = *state;
+    struct sessions *sessions = net->dp.bindings.tracking.sessions;
+    struct story story = story_begin(0, 0, 4500, net->now_ms);
+
+    support_establish(net, 0, support_endpoint(CLIENT, 4500));
+    const struct pin_key key = {.client = support_addr(CLIENT), .service = 0};
+    const uint32_t pin = pins_find(net->dp.bindings.pins, &key);
+    net->now_ms += 1000;
+    for (uint16_t i = 0; i < FORGED; i++) {
+        uint32_t session;
+        memcpy(story.spi_i.bytes, &i, sizeof i);
+        story.spi_i.bytes[7] = 0xff;
+        story.stage = STAGE_INIT_SENT;
+        story.seen_ms = story.stage_ms[STAGE_NONE] = story.stage_ms[STAGE_INIT_SENT] = (uint32_t)net->now_ms;
+        assert_int_equal(sessions_insert(sessions, pin, &story, true, &session), 0);
+        net->pool->backends[0].sessions++;
+    }
+    json_t *document = explain(net, CLIENT);
+    check(document, "complete", "false");
+    assert_int_equal(json_array_size(json_object_get(document, "handshakes")), EXPLAIN_SESSIONS_A_PIN);
+    const char *summary = json_string_value(json_object_get(document, "summary"));
+    assert_non_null(strstr(summary, "Another tunnel of this address, to vpn1, is connected."));
+    json_decref(document);
+}
+
 /* No slice looks at more of the table than it may, none but the last is empty, and the end is found. */
 static void test_slices(void **state)
 {
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_errors, set_up, support_net_tear_down),
         cmocka_unit_test_setup_teardown(test_rekeyed, set_up, support_net_tear_down),
         cmocka_unit_test_setup_teardown(test_bounds, set_up, support_net_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_tunnel_below_forged_handshakes, set_up, support_net_tear_down),
         cmocka_unit_test(test_slices),
     };
 
