@@ -6,16 +6,28 @@ import queue
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ASAN = ROOT / "build" / "asan"
 FUZZ = ROOT / "build" / "fuzz"
 RELEASE = ROOT / "build" / "release"
-FUZZ_SECONDS = 20
+FUZZ_SECONDS = 20  # of a core, for each target
+
+LONGEST_UNIT = "test_steering_model"  # more than a third of all unit tests, and begun before the others
+
+# End-to-end tests mostly wait: so many side by side for each core leave half of the machine idle.
+E2E_PER_CORE = 2
+
+# What stands before the command of clang-tidy, which works beside them and takes what they leave. They have sessions of
+# their own, and between sessions the kernel does not look at `nice` (sched(7), autogroup).
+GIVE_WAY = ("setsid", "sh", "-c", 'echo 10 2>/dev/null >/proc/self/autogroup; exec nice -n 10 "$@"', "sh")
 
 # What is not run side by side with others: loads that take the whole machine, and what shares a system root.
 ALONE = re.compile(r"flood|restarts|refus|package:")
@@ -34,14 +46,16 @@ class Tally:
         self.fastpath = fastpath
         self.passed = 0
         self.failed: list[str] = []
+        self._lock = threading.Lock()  # clang-tidy and the end-to-end tests report side by side.
 
     def add(self, name: str, ok: bool, seconds: float, output: str = "") -> None:
-        print(f"{'ok  ' if ok else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
-        if ok:
-            self.passed += 1
-        else:
-            self.failed.append(name)
-            print(output[-20000:], flush=True)
+        with self._lock:
+            print(f"{'ok  ' if ok else 'FAIL'} {name} ({seconds:.1f} s)", flush=True)
+            if ok:
+                self.passed += 1
+            else:
+                self.failed.append(name)
+                print(output[-20000:], flush=True)
 
 
 def run(command: list[str | Path], timeout: float = 600, **env: str) -> tuple[bool, str, float]:
@@ -57,8 +71,9 @@ def run(command: list[str | Path], timeout: float = 600, **env: str) -> tuple[bo
     return ok, output, time.monotonic() - start
 
 
+@cache
 def build(tally: Tally, preset: str, target: str = "all") -> bool:
-    """Configures and builds a preset. Counted only when it fails: a build is no test."""
+    """Configures and builds a preset. Counted only when it fails, and done once: a build is no test."""
     for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, "--target", target]):
         ok, output, seconds = run(command, timeout=1200)
         if not ok:
@@ -91,13 +106,13 @@ def stage_style(tally: Tally, word: str) -> None:
             tally.add(name, ok, seconds, output)
 
 
-def stage_tidy(tally: Tally, word: str) -> None:
-    """clang-tidy over every source file of the product."""
+def stage_tidy(tally: Tally, word: str, before: Sequence[str] = ()) -> None:
+    """clang-tidy over every source file of the product. `before`: what stands before its command."""
     if not build(tally, "asan"):
         return
     sources = [f for f in c_files() if f.endswith(".c") and not f.startswith("tests/") and word in f]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {f: pool.submit(run, ["clang-tidy", "--quiet", "-p", ASAN, f]) for f in sources}
+        jobs = {f: pool.submit(run, [*before, "clang-tidy", "--quiet", "-p", ASAN, f]) for f in sources}
         for name, job in jobs.items():
             ok, output, seconds = job.result()
             tally.add(f"tidy: {name}", ok, seconds, output)
@@ -107,7 +122,8 @@ def stage_unit(tally: Tally, word: str) -> None:
     """Each cmocka program, under AddressSanitizer and UndefinedBehaviorSanitizer; its tests are counted one by one."""
     if not build(tally, "asan"):
         return
-    programs = [p for p in sorted((ASAN / "tests").glob("test_*")) if p.is_file() and word in p.name]
+    programs = [p for p in (ASAN / "tests").glob("test_*") if p.is_file() and word in p.name]
+    programs.sort(key=lambda program: (program.name != LONGEST_UNIT, program.name))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda program: run([program], timeout=120), programs))
     for program, (ok, output, seconds) in zip(programs, results):
@@ -135,83 +151,111 @@ def stage_cli(tally: Tally, word: str) -> None:
     scripts = {script: f"cli: {script.name}" for script in sorted((ROOT / "tests" / "cli").glob("test_*.py"))}
     if not any(word in name for name in scripts.values()) or not build(tally, "asan"):
         return
-    for script, name in scripts.items():
-        if word in name:
-            ok, output, seconds = run([sys.executable, script], IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {name: pool.submit(run, [sys.executable, script], IKELB_BINARY=str(ASAN / "app" / "ikelb"))
+                for script, name in scripts.items() if word in name}
+        for name, job in jobs.items():
+            ok, output, seconds = job.result()
             tally.add(name, ok, seconds, output)
 
 
 def stage_fuzz(tally: Tally, word: str) -> None:
-    """Each fuzz target for some seconds, from its corpus; what it finds is written below build/fuzz."""
+    """All fuzz targets at once, from their corpora; what they find is written below build/fuzz."""
     if not build(tally, "fuzz"):
         return
+    programs = [p for p in sorted((FUZZ / "tests").glob("fuzz_*")) if p.is_file() and word in p.name]
+    # Where there are fewer cores than targets they share them for so much longer.
+    seconds_each = round(FUZZ_SECONDS * max(1.0, len(programs) / (os.cpu_count() or 1)))
 
     def fuzz(program: Path) -> tuple[bool, str, float]:
         name = program.name.removeprefix("fuzz_")
         work = FUZZ / "work" / name
         work.mkdir(parents=True, exist_ok=True)
         corpus = ROOT / "tests" / "fuzz" / "corpus" / name
-        return run([program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=5", "-rss_limit_mb=2048",
-                    f"-artifact_prefix={FUZZ}/{name}-", work, corpus], timeout=FUZZ_SECONDS + 120)
+        return run([program, f"-max_total_time={seconds_each}", "-timeout=5", "-rss_limit_mb=2048",
+                    f"-artifact_prefix={FUZZ}/{name}-", work, corpus], timeout=seconds_each + 120)
 
-    programs = [p for p in sorted((FUZZ / "tests").glob("fuzz_*")) if p.is_file() and word in p.name]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max(1, len(programs))) as pool:
         for program, (ok, output, seconds) in zip(programs, pool.map(fuzz, programs)):
             tally.add(f"fuzz: {program.name}", ok, seconds, output)
 
 
-def run_namespaced(
-    tally: Tally, stage: str, word: str, binary: Path, *, fastpath: str = "", which: str = "all"
-) -> None:
-    """The tests of the folder tests/STAGE one by one, by the program tests/e2e/run.py."""
-    command = [sys.executable, "tests/e2e/run.py", "--in", f"tests/{stage}"]
-    listed, names, _ = run([*command, "--list", which])
+class Scene(NamedTuple):
+    """A test of a folder of them, and how to run it."""
+
+    title: str
+    name: str
+    fastpath: str
+
+
+def list_tests(tally: Tally, stage: str, which: str) -> list[str]:
+    listed, names, _ = run([sys.executable, "tests/e2e/run.py", "--in", f"tests/{stage}", "--list", which])
     if not listed:
         tally.add(f"{stage}: list", False, 0, names)
-        return
-    titles = {name: f"{stage}: {name} [{fastpath}]" if fastpath else f"{stage}: {name}" for name in names.split()}
-    chosen = [name for name, title in titles.items() if word in title]
+        return []
+    return names.split()
+
+
+def find_scenes(tally: Tally, stage: str, word: str, *, fastpath: str = "", which: str = "all") -> list[Scene]:
+    """The tests of the folder tests/STAGE with that word in their titles."""
+    made = [Scene(f"{stage}: {name} [{fastpath}]" if fastpath else f"{stage}: {name}", name, fastpath)
+            for name in list_tests(tally, stage, which)]
+    return [scene for scene in made if word in scene.title]
+
+
+def run_scenes(
+    tally: Tally, stage: str, binary: Path, scenes: list[Scene], beside: Callable[[], None] | None = None
+) -> None:
+    """Each by the program tests/e2e/run.py: side by side, the long ones first; and when they are over, and what
+    `beside` does meanwhile, those that are to be alone."""
+    workers = E2E_PER_CORE * (os.cpu_count() or 1)
     tags = queue.SimpleQueue[str]()
     prefix = os.environ.get("IKELB_E2E_TAG", "e2e")  # Another one for each of several runs on one machine.
-    for worker in range(os.cpu_count() or 1):
+    for worker in range(workers):
         tags.put(f"{prefix}{worker}")
 
-    def scene(name: str) -> tuple[bool, str, float]:
-        tag = tags.get()  # Namespaces are named by it: two tests at a time keep out of each other's way.
+    def play(scene: Scene) -> tuple[bool, str, float]:
+        tag = tags.get()  # Namespaces are named by it: tests at a time keep out of each other's way.
         try:
-            return run([*command, name], timeout=300, IKELB_E2E_TAG=tag, IKELB_BINARY=str(binary),
-                       IKELB_FASTPATH=fastpath)
+            return run([sys.executable, "tests/e2e/run.py", "--in", f"tests/{stage}", scene.name], timeout=300,
+                       IKELB_E2E_TAG=tag, IKELB_BINARY=str(binary), IKELB_FASTPATH=scene.fastpath)
         finally:
             tags.put(tag)
 
-    side_by_side = [name for name in chosen if not ALONE.search(titles[name])]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, (ok, output, seconds) in zip(side_by_side, pool.map(scene, side_by_side)):
-            tally.add(titles[name], ok, seconds, output)
-    for name in chosen:
-        if name not in side_by_side:
-            ok, output, seconds = scene(name)
-            tally.add(titles[name], ok, seconds, output)
+    long = set(list_tests(tally, stage, "long"))
+    side_by_side = sorted((scene for scene in scenes if not ALONE.search(scene.title)),
+                          key=lambda scene: scene.name not in long)
+    with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as other:
+        meanwhile = other.submit(beside) if beside else None
+        for scene, (ok, output, seconds) in zip(side_by_side, pool.map(play, side_by_side)):
+            tally.add(scene.title, ok, seconds, output)
+        if meanwhile:
+            meanwhile.result()
+    for scene in scenes:
+        if ALONE.search(scene.title):
+            ok, output, seconds = play(scene)
+            tally.add(scene.title, ok, seconds, output)
 
 
-def stage_e2e(tally: Tally, word: str) -> None:
+def stage_e2e(tally: Tally, word: str, beside: Callable[[], None] | None = None) -> None:
     """Network namespaces and real strongSwan; ikelb built with the sanitizers. What carries ESP is run without a fast
     path and with each kind; or everything is, if that is asked for."""
     if not build(tally, "asan"):
         return
+    scenes: list[Scene] = []
     asked = FASTPATHS if tally.fastpath == "all" else (tally.fastpath,)
     for turn, fastpath in enumerate(asked):
-        run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb", fastpath=fastpath,
-                       which="any-path" if turn else "all")
+        scenes += find_scenes(tally, "e2e", word, fastpath=fastpath, which="any-path" if turn else "all")
     if not tally.fastpath:  # Where the cables are not made fit for native XDP none is generic.
         for fastpath in ("off", "native"):
-            run_namespaced(tally, "e2e", word, ASAN / "app" / "ikelb", fastpath=fastpath, which="every-path")
+            scenes += find_scenes(tally, "e2e", word, fastpath=fastpath, which="every-path")
+    run_scenes(tally, "e2e", ASAN / "app" / "ikelb", scenes, beside)
 
 
 def stage_package(tally: Tally, word: str) -> None:
     """The Debian package: lintian, and its life in a clean Debian."""
     if build(tally, "release", "package"):
-        run_namespaced(tally, "package", word, RELEASE / "app" / "ikelb")
+        run_scenes(tally, "package", RELEASE / "app" / "ikelb", find_scenes(tally, "package", word))
 
 
 def stage_lab(tally: Tally, word: str) -> None:
@@ -245,9 +289,16 @@ def main() -> int:
     tally = Tally(options.fastpath)
     start = time.monotonic()
 
-    for name in options.only or STAGES:
-        print(f"== {name}", flush=True)
-        STAGES[name](tally, options.k)
+    stages = options.only or list(STAGES)
+    together = {"tidy", "e2e"} <= set(stages)
+    for name in stages:
+        if together and name == "tidy":
+            continue
+        print(f"== {'e2e, and tidy beside it' if together and name == 'e2e' else name}", flush=True)
+        if together and name == "e2e":
+            stage_e2e(tally, options.k, lambda: stage_tidy(tally, options.k, GIVE_WAY))
+        else:
+            STAGES[name](tally, options.k)
     print(f"{time.monotonic() - start:.0f} s in all")
     for name in tally.failed:
         print(f"FAIL {name}")

@@ -28,12 +28,14 @@ LISTS: dict[str, Callable[[Callable[[], None]], bool]] = {
     "all": lambda test: True,
     "any-path": lambda test: not hasattr(getattr(test, "func", test), "own_path"),
     "every-path": lambda test: hasattr(test, "every_path"),
+    "long": lambda test: hasattr(getattr(test, "func", test), "long"),
 }
 
 
 def find_tests(folder: Path) -> dict[str, Callable[[], None]]:
     """Every test of a folder by its name without the prefix, in the order of files and lines."""
-    sys.dont_write_bytecode = True  # Root would leave it in somebody's checkout.
+    # Each test is a run of its own. Beside the sources root would leave byte code in somebody's checkout.
+    sys.pycache_prefix, sys.dont_write_bytecode = str(HERE.parents[1] / "build" / "pycache"), False
     sys.path[:0] = [str(folder), str(HERE), str(HERE.parents[1] / "lab"), str(HERE.parent / "cli")]
     tests: dict[str, Callable[[], None]] = {}
     for path in sorted(folder.glob(f"{PREFIX}*.py")):
@@ -71,7 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__.splitlines()[0])
     parser.add_argument("--list", nargs="?", const="all", choices=sorted(LISTS), metavar="WHICH",
                         help="print the names of all tests; of those that do not name a fast path (any-path); of those "
-                        "that have to be run with each of them (every-path)")
+                        "that have to be run with each of them (every-path); of those that take long (long)")
     parser.add_argument("--in", dest="folder", type=Path, default=HERE, metavar="FOLDER",
                         help="where the tests are (default: beside this file)")
     parser.add_argument("names", nargs="*", metavar="NAME", help="a test to run (default: all)")

@@ -12,6 +12,7 @@ import messages
 from browser import Browser, Page
 from peers import FakeServers, client_ports, fake_service, handshake
 from support import MAX_CLIENTS, equal, lab, start, stop, wait_for
+from variants import long
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
@@ -364,6 +365,7 @@ def check_many(page: Page, status: dict[str, Any]) -> None:
     print(f"a poll of {MANY} servers is read and drawn within {took[0]:.0f} ms")
 
 
+@long
 def test_dashboard_strangers() -> None:
     """What no ikelb says: markup in any text stays text, and a thousand servers can be used."""
     with lab(clients=1, servers=1) as bench:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support import equal, ikelb, lab, restart, start, stop
+from variants import long
 from vpnlab.balancer import binary, service
 from vpnlab.bench import Bench
 from vpnlab.net import Namespace
@@ -97,6 +98,7 @@ FAULTS = {
 }
 
 
+@long
 def test_doctor_faults() -> None:
     """Blocked, rejected and unreachable ports, TCP 443, source ports, IP fragments, path MTU with and without ICMP:
     each fault between client and server gets its verdict, and what is well stays well."""

@@ -6,6 +6,7 @@ from collections import Counter
 
 from peers import FakeServers, Port, client_ports, fake_service, handshake, open_handshakes
 from support import MAX_CLIENTS, all_connected, equal, lab, start, wait_for, wait_log
+from variants import long
 from vpnlab.balancer import Balancer, service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions
@@ -94,6 +95,7 @@ def check_tunnels(mode: str) -> None:
         assert left not in back, f"a client came back to {name}, which is being drained"
 
 
+@long
 def test_drain_tunnels_transparent() -> None:
     """Ten strongSwan clients stay connected, without a lost ping, through 20 reloads and the drain of their server; a
     second tunnel of each joins the first at its server, draining or not; new clients go elsewhere. When the last has
@@ -101,6 +103,7 @@ def test_drain_tunnels_transparent() -> None:
     check_tunnels("transparent")
 
 
+@long
 def test_drain_tunnels_full_nat() -> None:
     """The same with full NAT."""
     check_tunnels("full-nat")

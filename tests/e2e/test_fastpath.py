@@ -12,7 +12,7 @@ from fastpath import entries, fast_lab, mode, settled, table, traffic
 from frames import NO_CHECKSUM, Packet
 from peers import Port, fake_service, two_services
 from support import MAX_CLIENTS, SECOND_VIP, equal, lab, listed_client, start, wait_for
-from variants import both_xdp, own_path
+from variants import both_xdp, long, own_path
 from vpnlab.balancer import Balancer
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
@@ -227,6 +227,7 @@ def send_for(wires: Wires, flow: Flow, packets: list[tuple[str, Packet]], second
         time.sleep(0.2)
 
 
+@long
 @both_xdp
 def test_idle(how: str) -> None:
     """A flow whose packets all take the fast path does not expire, be they ESP of the client alone, of its server alone,

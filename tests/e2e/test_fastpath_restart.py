@@ -10,7 +10,7 @@ from fastpath import attached, entries, fast_lab, links_with, mode, remembering,
 from peers import fake_service, two_services
 from steady import Steady
 from support import MAX_CLIENTS, SECOND_VIP, equal, lab, listed_client, start, stop, wait_for, wait_running
-from variants import both_xdp
+from variants import both_xdp, long
 from vpnlab.balancer import Balancer
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP
@@ -87,6 +87,7 @@ def test_killed(how: str) -> None:
                     wires.wait_paths(wires.connect(6, vip, family), FAST)
 
 
+@long
 @both_xdp
 def test_adopted_flows_end(how: str) -> None:
     """Flows that were taken over stay as long as packets come, and expire as others do."""

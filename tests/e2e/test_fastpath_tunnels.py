@@ -5,7 +5,7 @@ import time
 from fastpath import entries, links_with, mode, saving, settled, traffic, wait_saved
 from support import all_connected, equal, lab, listed_client, start, wait_for, wait_running
 from test_roaming import SERVERS as ROAMING_SERVERS, patient
-from variants import both_xdp
+from variants import both_xdp, long
 from vpnlab.balancer import Balancer, service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions
@@ -73,6 +73,7 @@ def check_tunnels(how: str, mode_of_service: str, family: int) -> None:
         wait_for(lambda: only_fast(bench, 1), "pings of new tunnels on the fast path")
 
 
+@long
 @both_xdp
 def test_tunnels_transparent(how: str) -> None:
     """Clients connect, their pings of all sizes take the fast path; new keys; ikelb is killed and started again, and the
@@ -80,12 +81,14 @@ def test_tunnels_transparent(how: str) -> None:
     check_tunnels(how, "transparent", 4)
 
 
+@long
 @both_xdp
 def test_tunnels_full_nat(how: str) -> None:
     """The same with full NAT, over IPv6."""
     check_tunnels(how, "full-nat", 6)
 
 
+@long
 @both_xdp
 def test_tunnels_killed(how: str) -> None:
     """Pings that go on and on through tunnels while ikelb is killed, is away for a second, and starts again: none is

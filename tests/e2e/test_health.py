@@ -20,6 +20,7 @@ from support import (
     wait_health,
     wait_log,
 )
+from variants import long
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.net import Namespace
@@ -76,6 +77,7 @@ def test_frozen_server() -> None:
         equal(len(newcomers & set(s1.clients().values())), 3, "new clients at the server that came back")
 
 
+@long
 def test_probes_leave_no_trace() -> None:
     """100 probes in 10 s from the address that full NAT shares with the clients: no half-open SA is left on the server,
     and none of its limits, all at their defaults, is tripped."""

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from support import all_connected, equal, lab, restart, start, stop
-from variants import every_path
+from variants import every_path, long
 from vpnlab.balancer import service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions
@@ -86,6 +86,7 @@ def test_full_nat_v6() -> None:
     check_full_nat(6)
 
 
+@long
 def test_large_auth() -> None:
     """A chain of RSA-4096 certificates without IKE fragmentation: IKE_AUTH crosses ikelb in both directions as IP
     fragments, in both modes and both families."""

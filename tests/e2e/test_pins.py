@@ -7,6 +7,7 @@ from collections.abc import Callable
 import messages
 from peers import FakeServers, Port, client_ports, fake_service, handshake
 from support import equal, ikelb, lab, start
+from variants import long
 from vpnlab.bench import Bench
 from vpnlab.topology import VIP, client_address
 
@@ -18,6 +19,7 @@ ALLOWANCE_S = 1.0
 LONE_INIT, LONE_KEEPALIVE, KEEPALIVES, SILENT, TALKER, LISTENER, ALIVE = range(1, 8)
 
 
+@long
 def test_pins_expire() -> None:
     """A lone IKE_SA_INIT is forgotten after half_open_timeout, whatever keepalives follow it; an established client
     after idle_timeout of silence, but not while there is traffic in either direction, or keepalives; a keepalive

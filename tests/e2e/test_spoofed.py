@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from flooding import Flood
 from support import MAX_CLIENTS, accounted_for, all_connected, drops, equal, lab, resident_kib, start, wait_for
+from variants import long
 from vpnlab.balancer import Balancer, service
 from vpnlab.bench import Bench
 from vpnlab.clients import ClientOptions
@@ -101,6 +102,7 @@ def connect_newcomers(bench: Bench) -> list[int]:
     return late
 
 
+@long
 def test_spoofed_transparent() -> None:
     """200,000 forged IKE_SA_INITs from random addresses, as fast as they can be sent: memory stays in its bound, the
     tunnels that exist go on with their servers, 40 new clients connect meanwhile, and when it is over the tables empty
@@ -108,6 +110,7 @@ def test_spoofed_transparent() -> None:
     check_flood("transparent", MAX_CLIENTS)
 
 
+@long
 def test_spoofed_full_nat() -> None:
     """The same with full NAT, where each forged handshake takes a flow and a port, for as long as there is room: a real
     client's IKE_SA_INIT needs its flow until a busy server has answered it."""

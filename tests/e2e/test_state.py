@@ -14,6 +14,7 @@ import messages
 from peers import Datagram, FakeServers, client_ports, fake_service, handshake
 from support import (all_connected, equal, lab, listed_client, log_lines, same_backends, start, stop, wait_for, wait_log,
                      wait_running)
+from variants import long
 from vpnlab.balancer import Balancer, service
 from vpnlab.bench import Bench
 from vpnlab.servers import ServerOptions
@@ -313,6 +314,7 @@ def small_disk(place: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@long
 def test_state_full_disk() -> None:
     """The disk is full: one line in the log says so, with the remedy, and a counter goes up; the last good file stays,
     ikelb serves on, and when there is room again it saves, and says that, too."""

@@ -22,6 +22,12 @@ def every_path(test: F) -> F:
     return test
 
 
+def long(test: F) -> F:
+    """The test takes some ten seconds: where several run side by side it is started before the others."""
+    setattr(test, "long", True)
+    return test
+
+
 def own_path(test: F) -> F:
     """The test says itself which fast path it wants."""
     setattr(test, "own_path", True)
