@@ -22,7 +22,7 @@ FUZZ_SECONDS = 20  # of a core, for each target
 
 LONGEST_UNIT = "test_steering_model"  # more than a third of all unit tests, and begun before the others
 
-# End-to-end tests mostly wait: so many side by side for each core leave half of the machine idle.
+# So many end-to-end tests side by side for each core: they mostly wait, and one keeps about a third of a core busy.
 E2E_PER_CORE = 2
 
 # What stands before the command of clang-tidy, which works beside them and takes what they leave. They have sessions of
