@@ -292,6 +292,7 @@ def main() -> int:
     stages = options.only or list(STAGES)
     together = {"tidy", "e2e"} <= set(stages)
     for name in stages:
+        begin = time.monotonic()
         if together and name == "tidy":
             continue
         print(f"== {'e2e, and tidy beside it' if together and name == 'e2e' else name}", flush=True)
@@ -299,6 +300,7 @@ def main() -> int:
             stage_e2e(tally, options.k, lambda: stage_tidy(tally, options.k, GIVE_WAY))
         else:
             STAGES[name](tally, options.k)
+        print(f"== {name} took {time.monotonic() - begin:.0f} s", flush=True)
     print(f"{time.monotonic() - start:.0f} s in all")
     for name in tally.failed:
         print(f"FAIL {name}")
