@@ -22,8 +22,8 @@ FUZZ_SECONDS = 20  # of a core, for each target
 
 LONGEST_UNIT = "test_steering_model"  # more than a third of all unit tests, and begun before the others
 
-# So many end-to-end tests side by side for each core: they mostly wait, and one keeps about a third of a core busy.
-E2E_PER_CORE = 2
+# So many end-to-end tests side by side beyond the number of cores: they mostly wait.
+E2E_MORE = 1
 
 # What stands before the command of clang-tidy, which works beside them and takes what they leave. They have sessions of
 # their own, and between sessions the kernel does not look at `nice` (sched(7), autogroup).
@@ -208,7 +208,7 @@ def run_scenes(
 ) -> None:
     """Each by the program tests/e2e/run.py: side by side, the long ones first; and when they are over, and what
     `beside` does meanwhile, those that are to be alone."""
-    workers = E2E_PER_CORE * (os.cpu_count() or 1)
+    workers = (os.cpu_count() or 1) + E2E_MORE
     tags = queue.SimpleQueue[str]()
     prefix = os.environ.get("IKELB_E2E_TAG", "e2e")  # Another one for each of several runs on one machine.
     for worker in range(workers):
