@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .net import Namespace
@@ -34,8 +35,12 @@ class Process:
         return self._popen.poll()
 
     def send(self, signum: int) -> None:
-        """Sends a signal, for instance SIGSTOP to play dead. Nothing happens if the process has ended."""
+        """Sends a signal, for instance SIGSTOP to play dead: then all its threads have stopped when this returns.
+        Nothing happens if the process has ended."""
         self._popen.send_signal(signum)
+        if signum == signal.SIGSTOP:
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def wait(self, timeout_s: float) -> int | None:
         """Its exit status, or None if it still runs after timeout_s."""
