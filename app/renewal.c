@@ -10,6 +10,7 @@
 #include "config/diff.h"
 #include "lb/pool_config.h"
 #include "lb/routes.h"
+#include "lb/settle.h"
 
 #define RENEWAL_TEXT_MAX 1024
 
@@ -148,29 +149,13 @@ struct listing {
     bool of_restart; /* the keys that a running daemon cannot change, or the others */
 };
 
-/* "services.vpn.mode" is named among what needs a restart already if a text there begins with it. */
-static bool is_deferred(const struct renewal_result *result, const char *path)
-{
-    const size_t len = strlen(path);
-    size_t i;
-    json_t *text;
-
-    json_array_foreach(result->needs_restart, i, text)
-    {
-        const char *words = json_string_value(text);
-        if (strncmp(words, path, len) == 0 && words[len] == ':')
-            return true;
-    }
-    return false;
-}
-
 static void list_change(void *ctx, const struct diff_change *change)
 {
     const struct listing *listing = ctx;
     struct renewal_result *result = listing->result;
     char text[RENEWAL_TEXT_MAX];
 
-    if (change->needs_restart != listing->of_restart || is_deferred(result, change->path))
+    if (change->needs_restart != listing->of_restart)
         return;
     if (!change->from)
         snprintf(text, sizeof text, "%s: added", change->path);
@@ -234,6 +219,7 @@ static int take(struct renewal *renewal, struct config *config, struct renewal_r
     if (err)
         return err;
     change_rest(renewal, config, &token);
+    settle_config(pool, config);
     list_changes(renewal, config, result);
     if (renewal->config != renewal->started)
         config_destroy(renewal->config);

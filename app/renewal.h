@@ -19,8 +19,7 @@
 struct renewal {
     const char *path;             /* of the file */
     const struct config *started; /* what the daemon was started with: some keys stay as they were then */
-    struct config
-        *config; /* what holds now; renewal_run() replaces it, and frees it if it is not `started` */
+    struct config *config; /* what runs now; renewal_run() replaces it, and frees it if it is not `started` */
     struct log *log;
     struct dataplane *dp;
     struct io_socket *io;
