@@ -68,7 +68,7 @@ static void print_warning(const char *verb, const json_t *answer)
 
     if (!warning)
         return;
-    fflush(stdout); /* so that the two come in order where both go to one place */
+    cli_flush(verb);
     fprintf(term.out, "ikelb %s: ", verb);
     term_put(&term, TERM_WARN, "warning: ");
     term_put(&term, TERM_PLAIN, warning);
@@ -84,7 +84,7 @@ static int change(struct client *client, const struct target *target, json_t *an
     int status = CLI_DONE;
 
     if (err) {
-        fflush(stdout);
+        cli_flush(target->verb);
         status = cli_report_client(target->verb, client, err);
     } else if (answers) {
         json_array_append(answers, answer);

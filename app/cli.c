@@ -131,15 +131,14 @@ int cli_report_client(const char *command, const struct client *client, int err)
     return err == ERR_UNREACHABLE || err == ERR_PROTOCOL ? CLI_UNREACHABLE : CLI_NO;
 }
 
+void cli_flush(const char *command)
+{
+    if (fflush(stdout) != 0 && errno != EPIPE)
+        fprintf(stderr, "ikelb %s: cannot write the output: %s\n", command, strerror(errno));
+}
+
 int cli_finish(const char *command, int status)
 {
-    errno = 0;
-    const bool had_failed = ferror(stdout);
-    const bool failed = fflush(stdout) != 0 || had_failed;
-
-    if (!failed)
-        return status;
-    if (errno && errno != EPIPE)
-        fprintf(stderr, "ikelb %s: cannot write the output: %s\n", command, strerror(errno));
-    return status == CLI_DONE ? CLI_NO : status;
+    cli_flush(command);
+    return ferror(stdout) && status == CLI_DONE ? CLI_NO : status;
 }

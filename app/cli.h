@@ -55,6 +55,12 @@ const char *cli_nearest(const char *word, const char *const *words);
 int cli_report_client(const char *command, const struct client *client, int err);
 
 /*
+ * Writes out what standard output has so far, before something goes to standard error: where both go to one
+ * place they come in order. What cannot be written is reported.
+ */
+void cli_flush(const char *command);
+
+/*
  * Ends the output: `status`, or CLI_NO instead of CLI_DONE when not all of it could be written. A reader that
  * went away early (as `head` does) is no cause for a message.
  */

@@ -51,7 +51,7 @@ static int print_changes(const json_t *answer, bool as_json)
     if (json_array_size(changes) == 0)
         puts("nothing has changed");
     print_lines(stdout, "", TERM_PLAIN, changes);
-    fflush(stdout); /* so that the two come in order where both go to one place */
+    cli_flush("reload");
     print_lines(stderr, "needs a restart: ", TERM_WARN, json_object_get(answer, "needs_restart"));
     return CLI_DONE;
 }

@@ -361,6 +361,13 @@ def test_write_errors(work: Path) -> None:
             with open("/dev/full", "w", encoding="utf-8") as full:
                 done = ikelb(*args, stdout=full)
             assert done.returncode == NO and "No space left on device" in done.stderr, (args, done)
+    path.unlink()
+    for args, answer in ((["reload"], {"changes": ["log.level: info -> debug"], "needs_restart": []}),
+                         (["drain", "aovpn/vpn1"], changed("drain", 2, warning="nobody takes new clients"))):
+        with FakeDaemon(path, lambda _, answer=answer: (200, answer)), open("/dev/full", "w", encoding="utf-8") as full:
+            done = ikelb(*args, "--socket", str(path), stdout=full)
+        assert done.returncode == NO and done.stderr.count("No space left on device") == 1, (args, done)
+        path.unlink()
 
 
 if __name__ == "__main__":
