@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,7 +14,8 @@
 
 #define HANDLE_COUNT       3
 #define LOG_TEXT_MAX       256
-#define PORT_OF_ITS_SOCKET 0 /* the library is given a socket that listens already */
+#define REST_MS            100 /* between two looks at who waits, where nobody can be accepted */
+#define PORT_OF_ITS_SOCKET 0   /* the library is given a socket that listens already */
 
 /* An open connection, and when it last got anywhere: opened, or a request answered. */
 struct peer {
@@ -30,6 +32,7 @@ struct http {
     http_handler handle;
     void *handle_ctx;
     bool is_local;
+    bool is_starved; /* for want of a descriptor somebody could not be accepted, and nobody was since */
     uint64_t request_ms;
     struct peer peers[HTTP_CONNECTIONS_MAX];
     int open_handles;
@@ -262,6 +265,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     struct peer *peer = peer_of(http, started ? NULL : connection);
 
     (void)context;
+    if (started)
+        http->is_starved = false;
     if (peer)
         *peer = (struct peer){.connection = started ? connection : NULL, .progress_ms = clock_now_ms()};
 }
@@ -298,6 +303,42 @@ static void cut_overdue(struct http *http)
 
 /* Lets the library do what is due, and asks it when to be called again. */
 static void pump(struct http *http);
+static void on_timer(uv_timer_t *timer);
+
+static size_t count_peers(const struct http *http)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        count += http->peers[i].connection != NULL;
+    return count;
+}
+
+static bool is_out_of_descriptors(void)
+{
+    const int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd < 0;
+}
+
+/*
+ * Whom the library cannot accept keeps its socket readable. With a connection of its own it does not look
+ * there again until that ends; without one it would, in each turn of the loop.
+ */
+static void rest_if_starved(struct http *http)
+{
+    if (count_peers(http) || !is_out_of_descriptors())
+        return;
+    if (!http->is_starved)
+        log_warn(http->log, "admin: no descriptor is left for who asks over HTTP: raise the limit: "
+                            "`ulimit -n`, or LimitNOFILE= in the unit");
+    http->is_starved = true;
+    uv_idle_stop(&http->idle);
+    uv_poll_stop(&http->poll); /* on_timer() goes on */
+    uv_timer_start(&http->timer, on_timer, REST_MS, 0);
+}
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
@@ -305,14 +346,19 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
-    if (!uv_is_active(
-            (uv_handle_t *)&http->idle)) /* else it is done in the next turn: once a turn is enough */
-        pump(http);
+    if (uv_is_active((uv_handle_t *)&http->idle)) /* it is done in the next turn: once a turn is enough */
+        return;
+    pump(http);
+    rest_if_starved(http);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    pump(timer->data);
+    struct http *http = timer->data;
+
+    if (!uv_is_active((uv_handle_t *)&http->poll))
+        uv_poll_start(&http->poll, UV_READABLE, on_readable);
+    pump(http);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -339,12 +385,12 @@ static void schedule(struct http *http)
 
 static void pump(struct http *http)
 {
-    const bool was_full = !peer_of(http, NULL);
+    const size_t count = count_peers(http);
 
     (void)MHD_run(http->daemon);
-    /* Full, the library does not listen, and takes that up again only in its next run, which nobody else may
-     * cause. */
-    if (was_full && peer_of(http, NULL))
+    /* Full, or without a descriptor, the library does not listen until one has gone, and takes that up again
+     * only in its next run, which nobody else may cause. */
+    if (count_peers(http) < count)
         (void)MHD_run(http->daemon);
     cut_overdue(http);
     schedule(http);

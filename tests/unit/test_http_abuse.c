@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <sys/resource.h>
+
 #include "tests/unit/http_server.h"
 
 /* Clients that are slow, silent, gone or no clients at all: they cost little, and others are served. */
@@ -166,12 +168,72 @@ static void test_idle_server_sleeps(void **state)
     assert_int_equal(uv_backend_timeout(&s->loop), -1);
 }
 
+/* Lets nobody open one more descriptor; returns the limit as it was. */
+static struct rlimit take_descriptors(void)
+{
+    struct rlimit usual;
+    const int next = dup(STDERR_FILENO);
+
+    assert_true(next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    const struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = usual.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return usual;
+}
+
+/* Who cannot be accepted waits until there are descriptors again, and does not keep the loop busy. */
+static void test_out_of_descriptors(void **state)
+{
+    struct server *s = *state;
+    char text[ANSWER_MAX];
+    const int fd = open_client(s);
+    int turns = 0;
+
+    say(fd, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const struct rlimit usual = take_descriptors();
+    const uint64_t start_ms = clock_now_ms();
+    for (; clock_now_ms() - start_ms < 500; turns++)
+        uv_run(&s->loop, UV_RUN_ONCE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_in_range(turns, 1, 50);
+    assert_int_equal(s->requests, 0);
+    assert_true(read_answer(s, fd, NULL, text));
+    assert_int_equal(s->requests, 1);
+    close(fd);
+    check_serves(s);
+}
+
+/* The same beside somebody who is connected, after whom the next one is accepted. */
+static void test_last_descriptor(void **state)
+{
+    struct server *s = *state;
+    char text[ANSWER_MAX];
+    const int first = open_client(s);
+
+    say(first, "GET /y HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(read_answer(s, first, "\"count\":0}", text));
+    const int second = open_client(s);
+    say(second, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const struct rlimit usual = take_descriptors();
+    for (int i = 0; i < 50; i++)
+        turn(s);
+    assert_int_equal(s->requests, 1);
+    close(first);
+    assert_true(read_answer(s, second, NULL, text));
+    assert_int_equal(s->requests, 2);
+    close(second);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    check_serves(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_reader_goes_away),      TEST(test_slow_reader),        TEST(test_garbage),
         TEST(test_endless_request),       TEST(test_silent_clients),     TEST(test_trickling_client),
-        TEST(test_busy_connection_lasts), TEST(test_idle_server_sleeps),
+        TEST(test_busy_connection_lasts), TEST(test_idle_server_sleeps), TEST(test_out_of_descriptors),
+        TEST(test_last_descriptor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
