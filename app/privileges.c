@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,17 +44,23 @@ int privileges_find_user(const char *name, struct privileges_user *out)
     return 0;
 }
 
-void privileges_raise_descriptors(void)
+int privileges_raise_descriptors(size_t needed, const struct log *log)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
+        return 0;
     const rlim_t wanted = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
-    if (limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* where it is refused, what cannot be opened will be named */
+    struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit.rlim_max};
+    if (limit.rlim_cur < wanted && setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        limit = raised;
+    if (limit.rlim_cur >= needed)
+        return 0;
+    log_error(log,
+              "cannot start: at most %ju open files are allowed, and %zu are needed (raise the limit: "
+              "`ulimit -n`, or LimitNOFILE= in the unit)",
+              (uintmax_t)limit.rlim_cur, needed);
+    return -EMFILE;
 }
 
 int privileges_check(const struct log *log)

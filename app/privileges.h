@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/log.h"
@@ -17,10 +18,10 @@ struct privileges_user {
 int privileges_find_user(const char *name, struct privileges_user *out);
 
 /*
- * As many descriptors as a full configuration needs, as far as the hard limit allows: a shell gives 1,024,
- * and each VIP takes several.
+ * As many descriptors as the largest configuration needs, as far as the hard limit allows: a shell gives
+ * 1,024, and each VIP takes several. 0, or -EMFILE, logged, if that is less than `needed`.
  */
-void privileges_raise_descriptors(void);
+int privileges_raise_descriptors(size_t needed, const struct log *log);
 
 /* 0, or -EPERM after each capability that is missing has been logged. */
 int privileges_check(const struct log *log);

@@ -16,6 +16,9 @@
 #define SOCKET_DIRECTORY_MODE 0755
 #define STATE_DIRECTORY_MODE  0700
 
+#define OWN_DESCRIPTORS 64
+#define VIP_DESCRIPTORS 3 /* UDP 500, UDP 4500, and a raw socket */
+
 static const char help[] =
     "usage: ikelb run [-c FILE] [-u NAME]\n"
     "\n"
@@ -62,6 +65,16 @@ static int drop_privileges(const struct config *config, const char *file, const 
     return err;
 }
 
+/* What a daemon holds open with this configuration, and some for who asks it and for a few probes at once. */
+static size_t descriptors_of(const struct config *config)
+{
+    size_t count = OWN_DESCRIPTORS;
+
+    for (size_t s = 0; s < config->service_count; s++)
+        count += config->services[s].vip_count * VIP_DESCRIPTORS;
+    return count;
+}
+
 static int run(const char *file, const char *user_name)
 {
     struct privileges_user user;
@@ -73,8 +86,9 @@ static int run(const char *file, const char *user_name)
     if (config_load(file, stderr, &config) != 0)
         return CLI_NO;
     const struct log log = {.level = config->log_level, .format = config->log_format, .out = stderr};
-    privileges_raise_descriptors();
-    int err = xdp_load(config, &log, &xdp);
+    int err = privileges_raise_descriptors(descriptors_of(config), &log);
+    if (!err)
+        err = xdp_load(config, &log, &xdp);
     if (!err)
         err = drop_privileges(config, file, user_name ? &user : NULL, &log);
     if (err) {

@@ -347,6 +347,17 @@ def test_doctor_of_nobody(_: Path) -> None:
     assert json.loads(ikelb("doctor", "--json", "a\udcff" + name).stdout)["host"] == f"a?{name}"
 
 
+def test_few_descriptors(work: Path) -> None:
+    """With too few descriptors the daemon does not start, and says what is to be raised."""
+    file = work / "good.yaml"
+    file.write_text(GOOD)
+    done = subprocess.run(["prlimit", "--nofile=20:20", BINARY, "run", "-c", file], stdin=subprocess.DEVNULL, timeout=30,
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (NO, "", 1), done
+    assert ("at most 20 open files are allowed, and 67 are needed (raise the limit: `ulimit -n`, or LimitNOFILE= in the "
+            "unit)") in done.stderr, done
+
+
 def test_write_errors(work: Path) -> None:
     """A reader that goes away is met without a word, a full disk with one; neither with success or a signal."""
     path = work / "ikelb.sock"
