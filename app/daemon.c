@@ -347,6 +347,18 @@ static void announce(struct daemon *d)
     manager_ready();
 }
 
+static void report_failure(const struct daemon *d, int err)
+{
+    if (err == -ENOMEM)
+        log_error(&d->log,
+                  "cannot start: %s (dataplane.max_clients, which is %" PRIu32
+                  ", decides how much is needed: "
+                  "lower it, or let ikelb have more)",
+                  err_text(err), d->config->max_clients);
+    else
+        log_error(&d->log, "cannot start: %s", err_text(err));
+}
+
 int daemon_run(const char *path, struct config *config, struct xdp *xdp)
 {
     struct daemon d = {
@@ -366,7 +378,7 @@ int daemon_run(const char *path, struct config *config, struct xdp *xdp)
     err = start(&d);
     prepare_renewal(&d, path, config);
     if (err) {
-        log_error(&d.log, "cannot start: %s", err_text(err));
+        report_failure(&d, err);
         stop(&d);
     } else {
         announce(&d);

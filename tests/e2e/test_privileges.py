@@ -3,16 +3,19 @@
 import os
 import pwd
 import re
+import resource
+import subprocess
 from pathlib import Path
 
 from kernel_state import snapshot, unchanged
-from support import SECOND_VIP, all_connected, equal, ikelb, lab, start, stop
-from vpnlab.balancer import Balancer, service, yaml
+from support import SECOND_VIP, all_connected, equal, ikelb, lab, start, stop, wait_for
+from vpnlab.balancer import Balancer, binary, service, yaml
 from vpnlab.bench import Bench
 
 # linux/capability.h: CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
 KEPT = 1 << 10 | 1 << 12 | 1 << 13
 USER = "nobody"
+SOME_MEMORY = 400 << 20  # bytes; ten million clients take more
 
 
 def test_root_is_dropped() -> None:
@@ -78,6 +81,28 @@ def test_user_cannot_be() -> None:
         assert f"cannot listen on {own}" in error, f"the socket is not named: {error}"
         assert f"{file} cannot be read any more" in error, f"the file is not warned of: {error}"
         unchanged(before, snapshot(bench.topology.lb), "after a start that failed")
+
+
+def test_out_of_memory() -> None:
+    """Where there is no memory for its tables the start ends with a message that names the key which decides about
+    their size, and leaves nothing behind."""
+    with lab(clients=1, servers=1) as bench:
+        before = snapshot(bench.topology.lb)
+        configuration = {"services": [service(bench.topology, "transparent")],
+                         "admin": {"socket": str(bench.workspace.directory / "other.sock")},
+                         "dataplane": {"max_clients": 10_000_000, "fastpath": "off"}, "state": {"file": "off"}}
+        with subprocess.Popen(bench.topology.lb.command(str(binary()), "run", "-c", "/dev/stdin"), text=True,
+                              stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            proc = Path("/proc", str(process.pid))
+            # It waits for its configuration: from here on it shall get so much memory. A sanitizer has terabytes mapped.
+            wait_for(lambda: (proc / "exe").resolve() == binary().resolve()
+                     and "pipe_read" in (proc / "wchan").read_text(), "a start that reads its configuration")
+            mapped = int((proc / "statm").read_text().split()[0]) * resource.getpagesize()
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (mapped + SOME_MEMORY, mapped + SOME_MEMORY))
+            _, error = process.communicate(yaml(configuration), timeout=30.0)
+        equal(process.returncode, 1, f"exit status without memory ({error})")
+        assert "Cannot allocate memory (dataplane.max_clients, which is 10000000, " in error, error
+        unchanged(before, snapshot(bench.topology.lb), "after a start without memory")
 
 
 def check_traffic(bench: Bench) -> None:
