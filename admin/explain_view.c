@@ -7,6 +7,7 @@
 
 #include "admin/human.h"
 #include "base/err.h"
+#include "base/plural.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -141,7 +142,7 @@ static void remark_times(char *text, size_t size, const json_t *handshake, const
     const json_int_t n = number_of(handshake, key);
 
     if (n >= least)
-        remark(text, size, "%s %" JSON_INTEGER_FORMAT " time%s", what, n, n == 1 ? "" : "s");
+        remark(text, size, "%s %" JSON_INTEGER_FORMAT " time%s", what, n, plural((uint64_t)n));
 }
 
 /* What a server can do shows only to a client that has announced it, too. */
@@ -234,7 +235,7 @@ static void print_refusals(const json_t *refusals, const struct term *term)
         const json_int_t n = number_of(refusal, "count");
         term_printf(term, TERM_PLAIN, "  %s: %s, %s time%s, the latest %s ago", text_of(refusal, "service"),
                     text_of(refusal, "reason"), human_count(n > 0 ? (uint64_t)n : 0, count),
-                    n == 1 ? "" : "s", ago(json_object_get(refusal, "ago_s"), text));
+                    plural((uint64_t)n), ago(json_object_get(refusal, "ago_s"), text));
         fputc('\n', term->out);
     }
 }

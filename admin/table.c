@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/plural.h"
+
 #define GAP 2 /* spaces between columns */
 
 struct cell {
@@ -184,6 +186,6 @@ void table_note_hidden(size_t hidden, const struct term *term)
     if (hidden == 0)
         return;
     term_printf(term, TERM_FAINT, "(%zu column%s hidden: the terminal is %u wide; --json shows all)", hidden,
-                hidden == 1 ? "" : "s", term->width);
+                plural(hidden), term->width);
     fputc('\n', term->out);
 }

@@ -8,6 +8,7 @@
 #include "admin/field.h"
 #include "admin/human.h"
 #include "admin/table.h"
+#include "base/plural.h"
 
 #define INDENT 2
 
@@ -136,7 +137,7 @@ static void print_first_line(const struct term *term, const json_t *status)
                 human_count(field_number(pins, "capacity"), capacity));
     if (alarms) {
         term_put(term, TERM_FAINT, " | ");
-        term_printf(term, TERM_BAD, "%zu alarm%s", alarms, alarms == 1 ? "" : "s");
+        term_printf(term, TERM_BAD, "%zu alarm%s", alarms, plural(alarms));
     }
     print_fastpath(term, status);
     fputc('\n', term->out);
@@ -399,8 +400,8 @@ static void print_message(const struct top_screen *screen, size_t lines, size_t 
     else if (ui->message[0])
         term_put(term, ui->message_tone, ui->message);
     else if (ui->filter[0])
-        term_printf(term, TERM_WARN, "Only what is like \"%s\": %zu of %zu backends; Escape shows all",
-                    ui->filter, screen->list->count, screen->list->all);
+        term_printf(term, TERM_WARN, "Only what is like \"%s\": %zu of %zu backend%s; Escape shows all",
+                    ui->filter, screen->list->count, screen->list->all, plural(screen->list->all));
     else if (ui->mode == TOP_MODE_LIST && (ui->scrolled || is_below))
         term_printf(term, TERM_FAINT, "(more %s: select with Up and Down)",
                     !is_below      ? "above"

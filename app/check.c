@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "app/cli.h"
+#include "base/plural.h"
 #include "config/config.h"
 
 static const char help[] =
@@ -16,11 +17,6 @@ static const char help[] =
     "      --help   this text\n"
     "\n"
     "Exit status: 0 the file is good, 1 it is bad or cannot be read, 2 wrong usage.\n";
-
-static const char *plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
 
 static void print_summary(const char *file, const struct config *config)
 {

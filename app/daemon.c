@@ -22,6 +22,7 @@
 #include "app/upkeep.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/plural.h"
 #include "lb/dataplane.h"
 #include "lb/io_socket.h"
 #include "lb/kernel.h"
@@ -188,11 +189,6 @@ static int start_dataplane(struct daemon *d)
     const int err = dataplane_init(&d->dp, d->pool, &settings);
     d->dp_ready = !err;
     return err;
-}
-
-static const char *plural(size_t count)
-{
-    return count == 1 ? "" : "s";
 }
 
 static void describe(void *ctx, char text[static MANAGER_STATUS_MAX])

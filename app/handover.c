@@ -11,6 +11,7 @@
 
 #include "app/manager.h"
 #include "base/err.h"
+#include "base/plural.h"
 
 /* A descriptor that the service manager keeps, or should. */
 struct kept {
@@ -174,7 +175,7 @@ static void settle(struct handover *h)
         taken += h->inherited.sockets[i].fd < 0;
     if (taken)
         log_info(h->log, "%zu socket%s taken over from the last run, with what waits in them", taken,
-                 taken == 1 ? "" : "s");
+                 plural(taken));
     for (size_t i = 0; i < h->inherited.count; i++) {
         const struct inherited_socket *socket = &h->inherited.sockets[i];
         char text[ENDPOINT_TEXT_MAX];

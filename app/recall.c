@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/plural.h"
 #include "lb/restore.h"
 #include "persist/saved.h"
 #include "persist/state_file.h"
@@ -41,28 +42,29 @@ static void report_unreadable(const char *path, int err, const struct log *log)
 static void report(const struct restore_result *result, const struct log *log)
 {
     log_info(log,
-             "state.file: %" PRIu32 " clients remembered, with %" PRIu32 " sessions and %" PRIu32
-             " flows, as of %" PRIu64 ".%" PRIu64 " s ago",
-             result->pins, result->sessions, result->flows, result->away_ms / 1000,
-             result->away_ms % 1000 / 100);
+             "state.file: %" PRIu32 " client%s remembered, with %" PRIu32 " session%s and %" PRIu32
+             " flow%s, as of %" PRIu64 ".%" PRIu64 " s ago",
+             result->pins, plural(result->pins), result->sessions, plural(result->sessions), result->flows,
+             plural(result->flows), result->away_ms / 1000, result->away_ms % 1000 / 100);
     if (result->operator_states)
-        log_info(log, "state.file: %" PRIu32 " backends have the state that an operator had given them",
-                 result->operator_states);
+        log_info(log, "state.file: %" PRIu32 " backend%s in the state that an operator had given",
+                 result->operator_states, plural(result->operator_states));
     if (result->expired)
-        log_info(log, "state.file: %" PRIu32 " clients have expired meanwhile", result->expired);
+        log_info(log, "state.file: %" PRIu32 " client%s expired meanwhile", result->expired,
+                 plural(result->expired));
     if (result->gone)
         log_warn(log,
-                 "state.file: %" PRIu32 " clients forgotten: the configuration has their service, VIP or "
-                 "backend no more",
-                 result->gone);
+                 "state.file: %" PRIu32
+                 " client%s forgotten: the configuration has the service, VIP or backend no more",
+                 result->gone, plural(result->gone));
     if (result->lost_flows)
         log_warn(log,
-                 "state.file: %" PRIu32 " flows forgotten: the mode or the source addresses of their service "
-                 "have changed",
-                 result->lost_flows);
+                 "state.file: %" PRIu32
+                 " flow%s forgotten: the mode or the source addresses of the service have changed",
+                 result->lost_flows, plural(result->lost_flows));
     if (result->no_room)
-        log_warn(log, "state.file: %" PRIu32 " clients forgotten: dataplane.max_clients has no room for them",
-                 result->no_room);
+        log_warn(log, "state.file: %" PRIu32 " client%s forgotten: dataplane.max_clients leaves no room",
+                 result->no_room, plural(result->no_room));
 }
 
 void recall_state(const char *path, struct bindings *bindings, const struct log *log)

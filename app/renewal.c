@@ -7,6 +7,7 @@
 
 #include "app/manager.h"
 #include "base/err.h"
+#include "base/plural.h"
 #include "config/diff.h"
 #include "lb/pool_config.h"
 #include "lb/routes.h"
@@ -201,7 +202,7 @@ static void log_result(const struct renewal *renewal, const struct renewal_resul
     log_list(log, LOG_LEVEL_INFO, "reload: ", result->changes);
     log_list(log, LOG_LEVEL_WARN, "reload: ", result->needs_restart);
     log_info(log, "reload: done, %zu change%s", json_array_size(result->changes),
-             json_array_size(result->changes) == 1 ? "" : "s");
+             plural(json_array_size(result->changes)));
 }
 
 static int take(struct renewal *renewal, struct config *config, struct renewal_result *result)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/plural.h"
 #include "lb/snapshot.h"
 #include "persist/state_file.h"
 
@@ -362,8 +363,8 @@ static void finish(struct saver *saver)
     const int err = save_now(saver);
     end(saver, err);
     if (!err)
-        log_info(saver->log, "state.file: saved %u clients to %s", saver->snapshot.pin_count,
-                 saver->file.path);
+        log_info(saver->log, "state.file: saved %u client%s to %s", saver->snapshot.pin_count,
+                 plural(saver->snapshot.pin_count), saver->file.path);
     uv_close((uv_handle_t *)&saver->timer, on_closed);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "ike/notify.h"
 #include "lb/drop.h"
 
@@ -29,7 +30,7 @@ static void say_unanswered(const struct story *story, const char *backend, struc
         say(out,
             "The client's first message (IKE_SA_INIT) was not answered. ikelb went on to another server %u "
             "time%s; %s was the last, and has not answered either.",
-            story->failovers, story->failovers == 1 ? "" : "s", backend);
+            story->failovers, plural(story->failovers), backend);
     else
         say(out, "The client's first message (IKE_SA_INIT) was handed to %s, which has not answered.",
             backend);
@@ -79,16 +80,14 @@ static const char *cause_of_refusal(enum drop_reason reason)
 
 static void say_refused(const struct journal_entry *entry, struct diagnosis *out)
 {
-    const char *plural = entry->count == 1 ? "" : "s";
-
     if (entry->reason == DROP_RATE_LIMITED)
         say(out,
             "Flood protection refused %" PRIu32 " first message%s (IKE_SA_INIT) of this address: it begins "
             "more handshakes than dataplane.source_rate allows.",
-            entry->count, plural);
+            entry->count, plural(entry->count));
     else
         say(out, "ikelb refused %" PRIu32 " first message%s (IKE_SA_INIT) of this address: %s.", entry->count,
-            plural, cause_of_refusal((enum drop_reason)entry->reason));
+            plural(entry->count), cause_of_refusal((enum drop_reason)entry->reason));
 }
 
 static void say_established(const struct summary_case *c, struct diagnosis *out)
@@ -99,7 +98,7 @@ static void say_established(const struct summary_case *c, struct diagnosis *out)
         say(out, "The client was connected to %s; that session has ended since.", c->backend);
     if (c->story && c->story->roams)
         say(out, " It went on from another address or port %u time%s.", c->story->roams,
-            c->story->roams == 1 ? "" : "s");
+            plural(c->story->roams));
 }
 
 static void say_verdict(const struct summary_case *c, struct diagnosis *out)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "lb/fastpath.h"
 
 /* Removes the entries that `goes` says. */
@@ -238,8 +239,9 @@ int adoption_run(struct table *table, struct places *places, struct xdp_about *a
         remove_all(table, now->ticks, is_not_kept, kept);
     }
     log_info(log,
-             "fast path: went on with %" PRIu32 " flows of the run before, %" PRIu32 " known from there only",
-             flows + learnt, learnt);
+             "fast path: went on with %" PRIu32 " flow%s of the run before, %" PRIu32
+             " known from there only",
+             flows + learnt, plural(flows + learnt), learnt);
     free(kept);
     return kept ? 0 : -ENOMEM;
 }

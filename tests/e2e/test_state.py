@@ -206,7 +206,8 @@ def test_state_expires() -> None:
         wait_for(lambda: time.monotonic() - ended > 2.5, "the rest of it for one of them", 4.0)
         balancer = start_again(bench)
         equal(set(listed(balancer)), {client_address(1)}, "clients after the timeout")
-        wait_log(balancer, "1 clients have expired meanwhile")
+        wait_log(balancer, "1 client expired meanwhile")
+        wait_log(balancer, "1 client remembered, with 1 session and ")
 
 
 def test_state_unfit_files() -> None:
@@ -266,7 +267,7 @@ def test_state_operator_states() -> None:
         stop(bench)
         start_again(bench)
         equal(states(), ["drain", "disabled", "enabled"], "states after a restart")
-        wait_log(balancer, "2 backends have the state that an operator had given them")
+        wait_log(balancer, "2 backends in the state that an operator had given")
 
         wait_for(lambda: metric(balancer, "ikelb_state_saved_timestamp_seconds") > 0, "the first saving")
         equal(balancer.request("POST", "/api/v1/backends/vpn/s1/enable")[0], 200, "enable")
@@ -298,7 +299,7 @@ def test_state_configuration_changes() -> None:
         start_again(bench)
         staying = [peer for peer in known if peer.server != 2]
         equal(set(listed(balancer)), {client_address(peer.number) for peer in staying}, "clients remembered")
-        wait_log(balancer, f"{len(known) - len(staying)} clients forgotten: the configuration has their service, VIP or")
+        wait_log(balancer, f"{len(known) - len(staying)} clients forgotten: the configuration has the service, VIP or")
         for peer in staying:
             peers.exchange(peer)
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/plural.h"
 #include "lb/xdp/adoption.h"
 #include "tests/unit/support.h"
 
@@ -132,7 +133,7 @@ static void go_on(struct fixture *f, uint32_t flows)
     assert_int_equal(f->about.run, run);
     assert_int_equal(f->table.count, 2 * flows);
     fflush(f->log.out);
-    snprintf(text, sizeof text, "went on with %u flows of the run before", flows);
+    snprintf(text, sizeof text, "went on with %u flow%s of the run before", flows, plural(flows));
     assert_non_null(strstr(f->log_text, text));
     for (uint32_t i = 0; i < f->table.slots + TABLE_TAIL; i++)
         if (table_is_used(&f->table, i))
