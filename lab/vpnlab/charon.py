@@ -5,10 +5,8 @@ in user space (kernel-libipsec, over a TUN device), so the kernel needs no IPsec
 routes.
 """
 
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import pki
@@ -77,15 +75,6 @@ class Charon:
     def stop(self) -> None:
         """Ends the daemon; its log stays."""
         stop([self])
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside the block the daemon does nothing, as if its machine hung; it goes on afterwards, come what may."""
-        self.process.send(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send(signal.SIGCONT)
 
     def disconnect(self) -> None:
         """Closes the connection for commands; the next use opens it anew."""

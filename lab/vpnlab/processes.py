@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .net import Namespace
@@ -41,6 +41,15 @@ class Process:
         if signum == signal.SIGSTOP:
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside the block it does nothing, as if its machine hung; it goes on afterwards, come what may."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
 
     def wait(self, timeout_s: float) -> int | None:
         """Its exit status, or None if it still runs after timeout_s."""

@@ -7,10 +7,8 @@ played by libreswan_kernel.c and esp.py.
 import os
 import re
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -144,15 +142,6 @@ class Pluto:
     def count(self, words: str) -> int:
         """Lines of its log with these words."""
         return sum(words in line for line in self.log.read_text(errors="replace").splitlines())
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside the block it does nothing, as if its machine hung."""
-        self.process.send(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send(signal.SIGCONT)
 
 
 def _host(address: str) -> str:

@@ -50,7 +50,7 @@ def check_no_probes(mode: str) -> None:
         bench.start_servers(UNLIMITED)
         start(bench, [service(bench.topology, mode, health={"probe": "none"})], ready=False)
         clients = bench.start_clients(PATIENT)
-        with bench.servers[1].frozen():
+        with bench.servers[1].process.frozen():
             outcomes = clients.connect_all(everybody)
             all_connected(outcomes)
             say(f"one of three servers frozen, no probes, {mode}", outcomes, clients)
@@ -83,7 +83,7 @@ def test_failover_before_probes() -> None:
         start(bench, [service(bench.topology, "transparent", health=probes)])
         clients = bench.start_clients(PATIENT)
         all_connected(clients.connect_all(early))
-        with bench.servers[1].frozen():
+        with bench.servers[1].process.frozen():
             equal(health(bench.balancer, "s1"), "up", "what ikelb thinks of the frozen server")
             outcomes = []
             for first in range(late.start, late.stop, 10):

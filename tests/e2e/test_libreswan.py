@@ -186,7 +186,7 @@ def test_libreswan_probes() -> None:
             balancer = start(bench, [service(bench.topology, "transparent", health=QUICK)])
             wait_for(lambda: probes(servers[1], "NO_PROPOSAL_CHOSEN"), "a probe that is answered by NO_PROPOSAL_CHOSEN")
             equal(probes(servers[1], "COOKIE"), 0, "probes that were answered by a cookie")
-            with servers[1].frozen():
+            with servers[1].process.frozen():
                 wait_health(balancer, "s1", "down")
             wait_health(balancer, "s1", "up")
             equal(servers[1].status("current.states.iketype.halfopen"), 0, "half-open handshakes that probes leave")

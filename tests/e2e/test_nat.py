@@ -151,7 +151,7 @@ def check_stall(mode: str) -> None:
         home = server_of(clients.tunnels()[1])
         with clients.pinger([1], interval_s=0.05) as pinger:
             wait_for(lambda: pinger.answered(0.0, time.monotonic()) > 5, "pings of the first tunnel")
-            with bench.servers[home].frozen(), ThreadPoolExecutor(1) as second:
+            with bench.servers[home].process.frozen(), ThreadPoolExecutor(1) as second:
                 connecting = second.submit(clients.connect_all, [2])
                 begun = time.monotonic()
                 wait_for(lambda: time.monotonic() > begun + 1.5, "two repetitions of the second IKE_SA_INIT")
