@@ -37,6 +37,7 @@ struct explanation {
     size_t client_count;
     struct story sessions[EXPLAIN_SESSIONS_MAX];
     size_t session_count;
+    uint32_t looked_at; /* by copy_tunnel() */
     struct journal_entry entries[JOURNAL_ENTRIES_MAX];
     size_t entry_count;
     struct handshake handshakes[HANDSHAKES_MAX]; /* the youngest first */
@@ -50,7 +51,7 @@ struct explanation {
 /* The first of these sessions that is established takes the place of the last one copied. */
 static void copy_tunnel(struct explanation *e, uint32_t session)
 {
-    for (int i = 0; session != SESSION_NONE && i < EXPLAIN_SESSIONS_LOOKED_AT; i++) {
+    for (; session != SESSION_NONE && e->looked_at < EXPLAIN_SESSIONS_LOOKED_AT; e->looked_at++) {
         const struct session *s = sessions_get(e->dp->bindings.tracking.sessions, session);
         if (s->story.stage == STAGE_ESTABLISHED) {
             e->sessions[e->session_count - 1] = s->story;

@@ -16,7 +16,7 @@
 #define EXPLAIN_SESSIONS_MAX   128
 #define EXPLAIN_SESSIONS_A_PIN 16 /* the youngest ones */
 
-/* If none of those is established, so many more are looked at for one that is. */
+/* For a pin of whose youngest ones none is established, one that is is looked for; among so many in all. */
 #define EXPLAIN_SESSIONS_LOOKED_AT 4096
 
 /*
